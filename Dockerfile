@@ -21,7 +21,7 @@ COPY requirements.lock scripts/image_requirements.py ./
 RUN python image_requirements.py requirements.lock "${DEVICE}" "${TORCH_INDEX}"
 RUN /opt/airsift/bin/pip install --no-deps --requirement torch.txt
 RUN /opt/airsift/bin/pip install --no-deps --requirement rest.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY configs configs
 COPY docs/schemas docs/schemas
 COPY airsift airsift
@@ -39,7 +39,7 @@ WORKDIR /build
 RUN python -m venv /opt/airsift
 COPY requirements-edge.lock ./
 RUN /opt/airsift/bin/pip install --no-deps --requirement requirements-edge.lock
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY configs configs
 COPY docs/schemas docs/schemas
 COPY airsift airsift

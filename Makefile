@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test long quick kills install edge kafka registry postgres page docs helm lint bench chaos matching fuzz clean
+.PHONY: help demo test long quick kills install edge kafka registry postgres page man docs helm lint bench chaos matching fuzz clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -72,6 +72,9 @@ registry: .registry/.installed ## fetch a schema registry for the test on it; ne
 
 page: install ## write dist/airsift.html, which runs the network in a browser; needs npm
 	$(BIN)/python scripts/demo_page.py dist/airsift.html
+
+man: install ## write a manual page for each command to dist/man
+	$(BIN)/python scripts/man_pages.py dist/man
 
 docs: install ## write build/docs, the documentation as pages for any web server
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

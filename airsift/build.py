@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stream.pipeline import Pipeline
     from stream.stages.alarms import WatchAlarms
     from stream.stages.identify import Identify
+    from stream.stages.labels import OwnLabels
     from stream.stages.levels import Levels
     from stream.stages.matchers import Matchers, MatchersOf
     from stream.stages.query_times import IdentifySettings
@@ -38,8 +39,9 @@ def parts_in_words(config: Config) -> str:
     """Return what a pipeline is made of, in one line."""
     model = config.model.path or "the shipped one"
     voice = (config.model.voice_path or "the shipped one") if config.model.voice else "none"
+    labels = f"network of labels {config.model.labels_path}, " if config.model.labels_path else ""
     return (
-        f"network {model}, network of voices {voice}, catalogue "
+        f"network {model}, network of voices {voice}, {labels}catalogue "
         f"{config.identify.catalogue or 'none'}, repeats {config.repeats.folder or 'none'}"
     )
 
@@ -75,7 +77,11 @@ def build_backend(config: Config) -> Backend:
         device=chosen.device,
         front_end=chosen.front_end,
         threads=chosen.threads,
-        models=[model_file(config), *([voice_file(config)] if chosen.voice else [])],
+        models=[
+            model_file(config),
+            *([voice_file(config)] if chosen.voice else []),
+            *([Path(chosen.labels_path)] if chosen.labels_path else []),
+        ],
     )
 
 
@@ -97,11 +103,14 @@ class Models:
         See `stream.pipeline.Pipeline`.
     voice : Classifier, optional
         The network of voices.
+    labels : Classifier, optional
+        The network with labels of your own.
     """
 
     front_end: FrontEnd
     classifier: Classifier
     voice: Classifier | None
+    labels: Classifier | None = None
 
 
 def load_models(config: Config) -> Models:
@@ -113,9 +122,13 @@ def load_models(config: Config) -> Models:
         A file is missing, is not trusted, or is a network with other labels.
     """
     backend = build_backend(config)
+    log.debug("computes with %s: %s", backend.name, parts_in_words(config))
     front_end, classifier = build_model(config, backend)
-    classifier.spec.check_labels(LABELS, "model.path")
-    return Models(front_end, classifier, build_voice(config, backend))
+    classifier.spec.check_labels(
+        LABELS, "model.path", "name this one in model.labels_path, which adds its labels"
+    )
+    voice, labels = build_voice(config, backend), build_labels(config, backend)
+    return Models(front_end, classifier, voice, labels)
 
 
 def build_voice(config: Config, backend: Backend) -> Classifier | None:
@@ -127,6 +140,15 @@ def build_voice(config: Config, backend: Backend) -> Classifier | None:
     voice = backend.classifier(file)
     voice.spec.check_labels(VOICE_LABELS, "model.voice_path")
     return voice
+
+
+def build_labels(config: Config, backend: Backend) -> Classifier | None:
+    """Load the network with labels of your own, if one is configured."""
+    if not config.model.labels_path:
+        return None
+    file = Path(config.model.labels_path)
+    check_model(backend, file, config.model.labels_sha256, "model.labels_sha256")
+    return backend.classifier(file)
 
 
 def check_model(backend: Backend, file: Path, sha256: str, key: str) -> None:
@@ -337,6 +359,7 @@ def build_pipeline(
     front_end, classifier, voice = models.front_end, models.classifier, models.voice
     if ready:
         parts: list[FrontEnd | Classifier] = [front_end, classifier, *([voice] if voice else [])]
+        parts += [models.labels] if models.labels else []
         for part in parts:
             part.unbatched()
     rate, load = classifier.spec.sample_rate, Load(config.run.overload_s)
@@ -350,8 +373,19 @@ def build_pipeline(
         repeats=build_repeats(config, rate),
         levels=build_levels(config, rate) if with_levels else None,
         alarms=build_alarms(config, rate, stations) if with_alarms else None,
+        labels=own_labels(config, models),
         load=load,
     )
+
+
+def own_labels(config: Config, models: Models) -> OwnLabels | None:
+    """Return the stage for labels of your own, if there is a network of them."""
+    if models.labels is None:
+        return None
+    from stream.stages.labels import OwnLabels
+
+    spec = models.classifier.spec
+    return OwnLabels(models.labels, spec, smoothing(config, spec.sample_rate))
 
 
 def smoothing(config: Config, rate: int) -> SmoothSettings:

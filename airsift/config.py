@@ -30,9 +30,11 @@ from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettin
 from stream.telemetry.settings import TelemetrySettings, TracingSettings
 
 PREFIX = "AIRSIFT_"
+DEFAULT_LAYER = "default.toml"
 _PATHS = (
     "model.path",
     "model.voice_path",
+    "model.labels_path",
     "identify.catalogue",
     "repeats.folder",
     "database.url",
@@ -61,6 +63,8 @@ class ModelConfig(Section, table="model"):
     voice: bool
     voice_path: str
     voice_sha256: _Sha256
+    labels_path: str
+    labels_sha256: _Sha256
     front_end: Literal["rolling", "nnaudio"]
     backend: Literal["auto", "torch", "onnx"]
     device: str
@@ -190,6 +194,11 @@ class Loaded:
     config: Config
     origins: Mapping[str, str]
 
+    @property
+    def given(self) -> set[str]:
+        """Keys that a file, ``--set`` or the environment gives."""
+        return {key for key, origin in self.origins.items() if origin != DEFAULT_LAYER}
+
 
 def load(
     path: Path | None = None,
@@ -217,7 +226,7 @@ def load(
     """
     known = dict(flatten(defaults()))
     texts = {key for key, value in known.items() if isinstance(value, str)}
-    layers: list[tuple[str, JsonObject]] = [("default.toml", defaults())]
+    layers: list[tuple[str, JsonObject]] = [(DEFAULT_LAYER, defaults())]
     if path is not None:
         layers.append((str(path), _in_folder(path, _read(path))))
     form = "section.key=value, as in smoothing.change_cost=4"

@@ -174,6 +174,8 @@ def event_kinds(config: Config, *, own_catalogues: bool = False) -> list[str]:
     subscribers read it whether there is a catalogue or not.
     """
     kinds = ["decision", "segment", "match", "gap"]
+    if config.model.labels_path:
+        kinds.append("label")
     if config.identify.catalogue or own_catalogues:
         kinds.append("share")
     if config.repeats.folder:

@@ -154,7 +154,12 @@ class ModelSpec:
                 )
         return cls(**found)
 
-    def check_labels(self, labels: tuple[str, ...], where: str) -> None:
+    def check_labels(
+        self,
+        labels: tuple[str, ...],
+        where: str,
+        remedy: str = "name one that was trained on these labels",
+    ) -> None:
         """Refuse a network with other labels.
 
         Parameters
@@ -163,6 +168,8 @@ class ModelSpec:
             The required labels.
         where : str
             The configuration key that names the network, for the error.
+        remedy : str
+            What to do instead, for the error.
 
         Raises
         ------
@@ -172,7 +179,7 @@ class ModelSpec:
         if self.labels != labels:
             raise SpecMismatch(
                 f"{where} names a model of {', '.join(self.labels)}, not of "
-                f"{', '.join(labels)}: name one that was trained on these labels"
+                f"{', '.join(labels)}: {remedy}"
             )
 
     def check_front_end(self, front_end: object) -> None:

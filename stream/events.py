@@ -1,6 +1,6 @@
 """The events that airsift publishes, and their JSON.
 
-Decisions, segments, matches, shares, repeats, levels, gaps and alarms.
+Decisions, segments, labels of your own, matches, shares, repeats, levels, gaps and alarms.
 
 All times inside are integer samples at `rate` (the model's, 16 kHz); seconds appear only in
 the JSON. Intervals are half-open. Ids are functions of station, first sample and kind, so a
@@ -153,6 +153,29 @@ class Segment(Event):
             "voice": self.voice,
             "voice_score": self.voice_score,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled(Event):
+    """A stretch in which a label of a network of your own holds.
+
+    Such labels are independent: stretches of two of them may overlap, and between those of one
+    there is time without it. `score` in [0, 1] is the mean probability of `label`. Published while
+    it is open, with `final` False, and once when it is closed, under one id.
+    """
+
+    label: Text
+    score: float
+    final: Flag
+
+    kind: ClassVar[str] = "label"
+
+    @property
+    def id(self) -> str:
+        return f"{self.station}/{self.kind}/{self.start}/{self.label}"
+
+    def details(self) -> JsonObject:
+        return {"label": self.label, "score": round(self.score, 3), "final": self.final}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,17 @@
     in any order   in order        loudness,          at the model's  CQT     decisions      │
                                    peaks              rate                                 smooth
                                                                                          segments
+                                                                                             │
+                                                                                          labels
+                                                                                    of your own
     Event <── dated by clock <── alarms <── what is played again <── repeats <── matches,    │
                                                                                  shares      │
                                                                              └── identify <──┘
 
 One list goes down the road. Each stage (`stream.session.Stage`) passes on every item and adds its
 own, so the audio that `identify` and `repeats` need passes the stages between. `levels`, `voice`,
-`identify`, `repeats` and `alarms` are optional. A `Discontinuity` or an `EndOfStream` ends what
-each stage but `repeats` has of a station as it passes.
+`labels`, `identify`, `repeats` and `alarms` are optional. A `Discontinuity` or an `EndOfStream`
+ends what each stage but `repeats` has of a station as it passes.
 
 The law: ``push(a) + push(b)`` equals ``push(a + b)`` for every station. A file is a stream that
 comes in one piece, and a restart that reads the audio from `Snapshot.oldest` on repeats the same
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     from stream.session import Item
     from stream.snapshot import StoredSnapshot
     from stream.stages.alarms import WatchAlarms
+    from stream.stages.labels import OwnLabels
     from stream.stages.levels import Levels
     from stream.stages.repeats import FindRepeats
 
@@ -81,6 +85,8 @@ class Pipeline:
         Measures the audio as it comes. Without it, decisions have no level.
     alarms : WatchAlarms, optional
         Opens and closes alarms, by the clock too: `push` is then called now and then without audio.
+    labels : OwnLabels, optional
+        Finds stretches with labels of your own.
     load : Load, optional
         What is left out while the loop is behind; without it, what `identify` was given, if there
         is one. Both have the same.
@@ -105,6 +111,7 @@ class Pipeline:
         repeats: FindRepeats | None = None,
         levels: Levels | None = None,
         alarms: WatchAlarms | None = None,
+        labels: OwnLabels | None = None,
         load: Load | None = None,
     ) -> None:
         spec = classifier.spec
@@ -124,6 +131,7 @@ class Pipeline:
             Classify(classifier),
             *([Voice(voice, spec)] if voice else []),
             Smooth(smoothing),
+            *([labels] if labels else []),
             *([identify] if identify else []),
             *([repeats] if repeats else []),
             *([alarms] if alarms else []),

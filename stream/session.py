@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from stream.audio import AudioChunk, Discontinuity, EndOfStream
-    from stream.events import Alarm, Decision, Level, Match, Segment, Share
+    from stream.events import Alarm, Decision, Labelled, Level, Match, Segment, Share
     from stream.snapshot import Snapshot
     from stream.stages.alarms import AlarmsState
     from stream.stages.align import AlignState
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stream.stages.clock import ClockState
     from stream.stages.features import Columns, ColumnsState
     from stream.stages.identify import IdentifyState
+    from stream.stages.labels import LabelsState
     from stream.stages.landmark_buffer import SharedLandmarks
     from stream.stages.levels import LevelsState, SecondLevel
     from stream.stages.mono import MonoState
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         | SecondLevel
         | Decision
         | Segment
+        | Labelled
         | Match
         | Share
         | Alarm
@@ -77,6 +79,7 @@ class Session:
     classify: ClassifyState | None = None
     voice: VoiceState | None = None
     smooth: SmoothState | None = None
+    labels: LabelsState | None = None
     identify: IdentifyState | None = None
     repeats: RepeatsState | None = None
     alarms: AlarmsState | None = None

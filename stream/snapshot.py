@@ -26,6 +26,7 @@ from stream.stages.alarms import AlarmsPart
 from stream.stages.classify import ClassifyPart
 from stream.stages.clock import ClockState
 from stream.stages.identify import IdentifyPart
+from stream.stages.labels import LabelsPart
 from stream.stages.levels import Programme
 from stream.stages.repeats import RepeatsPart
 from stream.stages.smooth import SmoothState
@@ -87,7 +88,7 @@ class Snapshot(BaseModel):
         Sample at which the audio goes on.
     columns : int, optional
         First column of the next window.
-    clock, levels, classify, voice, smooth, identify, repeats, alarms
+    clock, levels, classify, voice, smooth, labels, identify, repeats, alarms
         What these stages remember; None where they remember nothing.
     work
         What the queries of `identify` may still cost; None where nothing bounds them.
@@ -109,6 +110,7 @@ class Snapshot(BaseModel):
     classify: ClassifyPart | None
     voice: Sample | None
     smooth: SmoothState | None
+    labels: LabelsPart | None = None
     identify: IdentifyPart | None
     work: Accounts | None
     repeats: RepeatsPart | None
@@ -136,7 +138,8 @@ class Snapshot(BaseModel):
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             where = ".".join(map(str, first["loc"])) or "snapshot"
             raise ValueError(f"{where[:80]}: {first['msg'][:120]}") from None
-        if snapshot.to_json() != value:
+        # A snapshot of before there were labels goes on without them.
+        if isinstance(value, dict) and snapshot.to_json() != {"labels": None, **value}:
             raise ValueError("snapshot: a field is missing")
         identify = snapshot.identify
         playings = [*identify.playings, *identify.over] if identify else []
@@ -186,6 +189,11 @@ class Snapshot(BaseModel):
             _check(self.columns is not None, "smooth without columns")
             _check(self.smooth.rate == self.rate, "smooth counts at another rate")
             _check_smooth(self.smooth, end)
+        if self.labels is not None:
+            _check(self.columns is not None, "labels without columns")
+            for each in self.labels.smooth.values():
+                _check(each.rate == self.rate, "labels count at another rate")
+                _check_smooth(each, end)
         if self.identify is not None:
             _check_identify(self.identify, end)
         if self.work is not None:

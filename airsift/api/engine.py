@@ -281,8 +281,8 @@ def clip_classifier_of(config: Config) -> ClipClassifier:
     return _clip_classifiers.get(key, lambda: ClipClassifier(*build_model(config)))
 
 
-def _networks(config: Config) -> tuple[Path, Path]:
-    return model_file(config), voice_file(config)
+def _networks(config: Config) -> tuple[Path, ...]:
+    return model_file(config), voice_file(config), Path(config.model.labels_path)
 
 
 def _status(path: Path) -> tuple[int, int]:

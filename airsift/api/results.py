@@ -158,6 +158,19 @@ class Segments(list[Segment]):
         self.events = [*events]
         self.versions = dict(versions or {})
 
+    @property
+    def labels(self) -> list[Segment]:
+        """Stretches with labels of a network of your own (``model.labels_path``).
+
+        They are beside the segments: they may overlap, and there is time without any.
+        """
+        names = [field.name for field in fields(Segment) if not field.name.startswith("voice")]
+        return [
+            Segment(**{name: event[name] for name in names})  # type: ignore[arg-type]
+            for event in self.events
+            if event["schema"] == "airsift.label/1"
+        ]
+
     def to_frame(self) -> pandas.DataFrame:
         """Return the segments as a table of pandas, with the fields of `Segment` as columns.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airsift.cli.common import ConfigOption, SetOption, complain, load_config, say
+from airsift.cli.common import ConfigOption, SetOption, inform, load_config, say
 from airsift.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def send_test(
     for target, problem in zip(targets, problems, strict=True):
         say(f"{target.name}: {f'FAILS: {problem}' if problem else 'delivered'}")
     if not settings.alarms.enabled:
-        complain("airsift: alarms.enabled=false: these targets get nothing else")
+        inform("airsift: alarms.enabled=false: these targets get nothing else")
     if any(problems):
         raise typer.Exit(1)
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import logging
+import os
+import resource
 import shutil
 import sys
+import time
 from importlib import import_module
 from typing import Annotated
 
 import typer
 
-from airsift import __version__
+from airsift.cli import completion
 from airsift.cli.common import (
-    DEBUG,
     LEFT_OUT,
-    Complaints,
+    complain,
     complete_streams,
     drop_output,
     report,
+    verbosity,
 )
+from airsift.cli.everywhere import Command, Group, give_options
+from airsift.cli.exit_codes import ExitCode
 from airsift.errors import AirsiftError
 from airsift.shutdown import exit_fast
 
@@ -57,6 +61,7 @@ _COMMANDS = {
     "explain": ("explain", "explain"),
     "demo": ("demo", "demo"),
     "config": ("config", "show"),
+    "completion": ("completion", "completion"),
 }
 
 
@@ -71,26 +76,30 @@ def make_app(command: str = "") -> typer.Typer:
     """
     app = typer.Typer(
         name="airsift",
+        cls=Group,
         rich_markup_mode="markdown" if shutil.get_terminal_size().columns >= _BOXES else None,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
-        epilog="--debug anywhere shows the traceback of an error.",
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(root)
     for name in [command] if command in _COMMANDS else _COMMANDS:
         module, attribute = _COMMANDS[name]
         found = getattr(import_module(f"airsift.cli.{module}"), attribute)
         if isinstance(found, typer.Typer):
-            app.add_typer(found, name=name)
+            give_options(found)
+            app.add_typer(found, name=name, cls=Group)
         else:
-            app.command(name=name)(found)
+            app.command(name=name, cls=Command)(found)
     return app
 
 
 def _print_version(*, wanted: bool) -> None:
     if wanted:
-        print(__version__)
+        from airsift.cli.version import version_lines
+
+        print("\n".join(version_lines()))
         raise typer.Exit
 
 
@@ -101,7 +110,7 @@ def root(
             "--version",
             callback=lambda wanted: _print_version(wanted=wanted),
             is_eager=True,
-            help="Print the version.",
+            help="Print the versions of airsift, of its libraries and networks.",
         ),
     ] = False,
 ) -> None:
@@ -109,27 +118,50 @@ def root(
 
 
 def main() -> None:
-    """Run the command line; an error is one line, and exit code 1."""
+    """Run the command line; an error is one line, and an exit code of `ExitCode`."""
     complete_streams()
-    logging.lastResort = Complaints(logging.WARNING)
-    arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
+    verbosity.set()
+    began = time.monotonic()
+    arguments = sys.argv[1:]
+    code: int
     try:
-        make_app(arguments[0] if arguments else "")(arguments)
+        make_app(_command(arguments))(arguments)
+        code = ExitCode.DONE
     except (AirsiftError, OSError) as error:
         report(error)
         drop_output()
-        code = 1
+        code = ExitCode.FAILED
     except ModuleNotFoundError as error:
         report(error)
         drop_output()
-        code = 1 if error.name in LEFT_OUT else 70
+        code = ExitCode.FAILED if error.name in LEFT_OUT else ExitCode.BUG
     except Exception as error:  # a bug of airsift, still reported in one line
         report(RuntimeError(f"{type(error).__name__}: {error}; --debug shows where this happened"))
         drop_output()
-        code = 70
+        code = ExitCode.BUG
     except SystemExit as end:  # the end of every command
         if not isinstance(end.code, int | None):
             raise
-        code = end.code or 0
+        code = end.code or ExitCode.DONE
+    if verbosity.verbose:
+        complain(f"airsift: {_cost(time.monotonic() - began)}")
     exit_fast(code)
     sys.exit(code)
+
+
+def _command(arguments: list[str]) -> str:
+    """Return the command that is called or, for a shell, that is being typed; "" if it is none."""
+    if completion.VARIABLE in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]
+
+        completion_init()
+        return completion.command_being_typed()
+    return next((word for word in arguments if not word.startswith("-")), "")
+
+
+def _cost(seconds: float) -> str:
+    """Return what this process used, of its children too."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    cpu_s = sum(each.ru_utime + each.ru_stime for each in used)
+    memory = max(each.ru_maxrss for each in used) / 1024  # KiB on Linux
+    return f"took {seconds:.1f} s, {cpu_s:.1f} s of CPU, {memory:.0f} MB of memory"

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from airsift.cli.common import ConfigOption, SetOption, complain, load_config
+from airsift.cli.common import ConfigOption, SetOption, inform, load_config
+from airsift.cli.completion import complete_stations
 from airsift.cli.publish import KafkaOption, with_broker
 from airsift.errors import ConfigError
 
@@ -18,7 +19,10 @@ def backfill(
     begin: Annotated[
         str, typer.Option("--from", metavar="TIME", help=f"Beginning of the period, {_Moment}.")
     ],
-    station: Annotated[list[str], typer.Option(help="Name of a station; repeatable.")],
+    station: Annotated[
+        list[str],
+        typer.Option(help="Name of a station; repeatable.", autocompletion=complete_stations),
+    ],
     until: Annotated[str, typer.Option(metavar="TIME", help="Its end; by default, now.")] = "now",
     sink: Annotated[
         list[str] | None,
@@ -80,9 +84,9 @@ def backfill(
             stop=stop,
             again=again,
         )
-    complain(_summary(done))
+    inform(_summary(done))
     if done.unfinished:
-        complain(
+        inform(
             f"airsift: {done.unfinished} events of the period had no end where its audio ends; "
             "a worker that goes on with the station publishes them"
         )

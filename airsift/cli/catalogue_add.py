@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airsift.cli.catalogue_read import Read, read_all
-from airsift.cli.common import complain, in_words
+from airsift.cli.common import complain, in_words, inform
 from airsift.cli.folders import find_files
 from airsift.cli.progress import files_bar
 from airsift.cli.table import Table
@@ -117,7 +117,7 @@ def _add(
     near = find_near_duplicate(catalogue, landmarks)
     if skip and near is not None and near.coverage >= SAME_RECORDING:
         counts.duplicates += 1
-        complain(f"airsift: {path}: left out: {_likeness(near)}")
+        inform(f"airsift: {path}: left out: {_likeness(near)}")
         return
     track = _named(path, read.content, table)
     like = catalogue.named(near.track) if near is not None and near.is_copy else None
@@ -129,7 +129,7 @@ def _add(
     for warning in read.warnings:
         complain(f"airsift: {warning}")
     if near is not None:
-        complain(f"airsift: {path}: was added, and {_likeness(near)}; see whether you want both")
+        inform(f"airsift: {path}: was added, and {_likeness(near)}; see whether you want both")
 
 
 def _likeness(near: NearDuplicate) -> str:

@@ -8,16 +8,20 @@ import logging
 import os
 import sys
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from airsift.errors import ConfigError
 from stream.lines import one_line
 from stream.sinks.terminal import aside
 
 if TYPE_CHECKING:
-    from airsift.config import Config
+    from airsift.config import Config, Loaded
+
+log = logging.getLogger(__name__)
 
 DEBUG = "--debug"
 # What requirements-edge.lock does not install of what the full one does.
@@ -26,12 +30,26 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", help="TOML file with the keys that differ from the defaults."),
+    typer.Option(
+        "--config",
+        help="TOML file with the keys that differ from the defaults; default: your own, if any.",
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", help="section.key=value, over the file; may be repeated."),
+    typer.Option(
+        "--set",
+        help="section.key=value, over the file; may be repeated.",
+        autocompletion=lambda incomplete: _keys(incomplete),
+    ),
 ]
+
+
+def _keys(incomplete: str) -> list[str]:
+    from airsift.cli.completion import complete_keys
+
+    return complete_keys(incomplete)
+
 
 TrackOption = Annotated[
     str | None,
@@ -43,11 +61,65 @@ TrackOption = Annotated[
 ]
 
 
+@dataclass(slots=True)
+class Verbosity:
+    """How much this process prints beside results: errors alone with `quiet`, more with `verbose`.
+
+    Logs of airsift are lines on standard error: warnings, errors alone, or all of them.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+
+    @property
+    def level(self) -> int:
+        """Least level of what is logged."""
+        return logging.ERROR if self.quiet else logging.DEBUG if self.verbose else logging.WARNING
+
+    def set(self, *, quiet: bool = False, verbose: bool = False) -> None:
+        """Set how much is printed from now on."""
+        self.quiet, self.verbose = quiet, verbose
+        logging.lastResort = Complaints(self.level)
+        for package in ("airsift", "stream", "model", "fingerprint"):
+            logging.getLogger(package).setLevel(logging.DEBUG if verbose else logging.NOTSET)
+
+
+verbosity = Verbosity()
+
+
 def load_config(path: Path | None, sets: list[str] | None) -> Config:
-    """Return the merged configuration of a command."""
+    """Return the merged configuration of a command; a service logs as ``--quiet`` says."""
+    loaded = load_layers(path, sets)
+    config = loaded.config
+    if (verbosity.quiet or verbosity.verbose) and "watch.level" not in loaded.given:
+        level = "error" if verbosity.quiet else "debug"
+        config = config.model_copy(
+            update={"watch": config.watch.model_copy(update={"level": level})}
+        )
+    return config
+
+
+def load_layers(path: Path | None, sets: list[str] | None) -> Loaded:
+    """Return the merged configuration, and where each value comes from.
+
+    Without `path`, the user's own file is read, if there is one.
+    """
     from airsift.config import load
 
-    return load(path, sets or []).config
+    file = path or _user_config()
+    if file is not None:
+        log.info("reads %s", file)
+    return load(file, sets or [])
+
+
+def _user_config() -> Path | None:
+    from airsift.xdg import user_config
+
+    try:
+        file = user_config()
+    except ConfigError:  # a user without a home directory has no file in it
+        return None
+    return file if file.is_file() else None
 
 
 def report(error: BaseException) -> None:
@@ -62,6 +134,12 @@ def complain(message: str) -> None:
     """Print a message to standard error as one line."""
     with aside(sys.stderr):
         print(one_line(" ".join(message.split())), file=sys.stderr, flush=True)
+
+
+def inform(message: str) -> None:
+    """Print a message that is neither result nor error, unless ``--quiet`` was given."""
+    if not verbosity.quiet:
+        complain(message)
 
 
 class Complaints(logging.Handler):  # logging asks for one

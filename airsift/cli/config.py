@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from airsift.cli.common import ConfigOption, SetOption, say
+from airsift.cli.common import ConfigOption, SetOption, load_layers, say
 from stream.lines import to_json
 
 
@@ -10,9 +10,9 @@ def show(config: ConfigOption = None, sets: SetOption = None) -> None:
     """Print every key, its value and where the value came from."""
     from airsift import config as configuration
 
-    loaded = configuration.load(config, sets or [])
+    loaded = load_layers(config, sets)
     values = dict(configuration.flatten(loaded.config.model_dump(mode="json")))
     width = max(len(key) for key in values)
     for key, value in values.items():
-        origin = loaded.origins.get(key, "default.toml")
+        origin = loaded.origins.get(key, configuration.DEFAULT_LAYER)
         say(f"{key:{width}} = {to_json(value):28} # {origin}")

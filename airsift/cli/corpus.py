@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airsift.cli.common import complain
+from airsift.cli.common import inform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -51,7 +51,7 @@ def fetch(folder: Folder) -> None:
     packages = sorted({item.source for item in recipe.debian_items()})
     for number, package in enumerate(packages, 1):
         file = recipe.fetch(package, folder / "packages")
-        complain(f"[{number}/{len(packages)}] {file.name}")
+        inform(f"[{number}/{len(packages)}] {file.name}")
 
 
 @app.command()
@@ -92,12 +92,12 @@ def build(
     _check_splits(jobs)
     # The largest first, so that the workers end together.
     jobs.sort(key=lambda job: -len(job.items))
-    with cache.building(folder, complain):
-        corpus.build(jobs, folder, complain, workers=workers)
+    with cache.building(folder, inform):
+        corpus.build(jobs, folder, inform, workers=workers)
         takes, columns, reused = feature_store.build_store(
             folder, "train", workers=workers, teacher_folder=teacher
         )
-    complain(
+    inform(
         f"{takes} training takes, {columns / COLUMNS_PER_HOUR:.1f} h of columns: "
         f"{'reused' if reused else 'computed anew'}"
     )
@@ -152,7 +152,7 @@ def _packages(folder: Path, *, quiet: bool) -> list[Job]:
         if file is not None:
             found.append(Job(package, items, file))
         elif not quiet:
-            complain(f"{package} is not there: `airsift corpus fetch {folder}` brings it")
+            inform(f"{package} is not there: `airsift corpus fetch {folder}` brings it")
     return found
 
 
@@ -207,7 +207,7 @@ def _check_splits(jobs: Sequence[Job]) -> None:
         if split == "train" and len(kinds) == len(splits.NEEDED):
             raise ConfigError(f"the split train would be empty: {way}")
         if kinds:
-            complain(f"warning: the split {split} will have no {' and no '.join(kinds)}: {way}")
+            inform(f"warning: the split {split} will have no {' and no '.join(kinds)}: {way}")
 
 
 def _free_name(name: str, taken: Names[str]) -> str:

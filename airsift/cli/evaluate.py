@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airsift.cli.common import complain
+from airsift.cli.common import inform
 from stream.lines import to_json
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def evaluate(
         output.check()
     file = model or weights.DEFAULT_WEIGHTS
     loaded = classifier.load(file)
-    complain(f"reading the {part} split of {corpus}")
+    inform(f"reading the {part} split of {corpus}")
     held_out = conditions.held_out_takes(corpus, part)
     predictions = {}
     generated = conditions.conditions_of(
@@ -76,7 +76,7 @@ def evaluate(
     )
     for each in predict.predict(loaded, generated):
         predictions[each.name] = each
-        complain(f"{each.name}: {len(each.groups)} windows")
+        inform(f"{each.name}: {len(each.groups)} windows")
     whole = conditions.conditions_of(
         held_out, part, max_per_source=max_per_source, names=conditions.PURE
     )
@@ -86,7 +86,7 @@ def evaluate(
     voice = None
     windows = voices.known_sources(voices.voice_windows(corpus, part))
     if windows:
-        complain("the shipped network of voices")
+        inform("the shipped network of voices")
         voice = voices.voice_accuracy(classifier.load(weights.VOICE_WEIGHTS), windows)
     cpu_s, size = predict.window_cpu_s(loaded), file.stat().st_size
     required = requirements.check_requirements(predictions, scores, voice, cpu_s, size, levels)
@@ -130,7 +130,7 @@ def segment(programmes: Iterable[Programme], model: Path) -> Iterator[tuple[Time
             found = segment_file(path)
             path.unlink()
             truth = Timeline(programme.speech, programme.music, len(programme.samples))
-            complain(
+            inform(
                 f"{programme.name}: {len(found.speech)} spans of speech found, "
                 f"{len(truth.speech)} in truth; {len(found.music)} of music, "
                 f"{len(truth.music)} in truth"

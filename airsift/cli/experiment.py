@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airsift.cli.common import complain, say
+from airsift.cli.common import complain, inform, say
 from airsift.cli.tensorboard import writer
 
 if TYPE_CHECKING:
@@ -91,25 +91,25 @@ def experiment(
         running = [each for each in studies if not each.trained.has_teacher]
         for each in studies:
             if each.trained.has_teacher:
-                complain(
+                inform(
                     f"{each.name} is left out: its teacher is not part of airsift; see --teacher"
                 )
     if data is not None:
-        windows.decode_manifest(data, audio, complain)
+        windows.decode_manifest(data, audio, inform)
     failed = []
     for each in running:
         try:
-            outcome = each.run(place, complain, writer if tensorboard else None)
+            outcome = each.run(place, inform, writer if tensorboard else None)
         except AirsiftError as error:
             if name != ALL:
                 raise
             failed.append(each.name)
             complain(f"airsift: experiment {each.name}: {error}")
             continue
-        for line in kinds.write(each, outcome, place, complain).splitlines():
+        for line in kinds.write(each, outcome, place, inform).splitlines():
             say(line)
         if size == "tiny":
-            complain(TRIAL)
+            inform(TRIAL)
     if name == ALL and len(failed) < len(running):
         _write_page(studies, place, docs)
     if failed:
@@ -128,7 +128,7 @@ def _write_page(studies: Sequence[Study], place: Place, docs: Path | None) -> No
     part = clips.parts()[PIECE]
     credit = f"*{part.title}* by {part.artist} ({part.licence}, as are the sounds made of it)"
     piece = Piece(part.file, f"stream/demo/audio/{part.file.name}", credit, PIECE_S)
-    written = page.write(studies, place, piece, complain)
-    complain(f"{written}: written")
+    written = page.write(studies, place, piece, inform)
+    inform(f"{written}: written")
     if docs is not None:
-        complain(f"{page.copy(written, docs)}: written")
+        inform(f"{page.copy(written, docs)}: written")

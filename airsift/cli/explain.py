@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airsift.cli.common import complain
+from airsift.cli.common import inform
 
 if TYPE_CHECKING:
     from model.explain.explanation import Explanation
@@ -91,11 +91,11 @@ def explain(
     if filters:
         pictures.draw_sheet(filters, output / SHEET)
     else:
-        complain(f"{subject.name} begins with {subject.chain.names[0]}: no filters to draw")
+        inform(f"{subject.name} begins with {subject.chain.names[0]}: no filters to draw")
     found = None
     if samples is not None:
         found = explain_window(
-            subject, samples, layers=layers, number=map, count=maps, report=complain
+            subject, samples, layers=layers, number=map, count=maps, report=inform
         )
         write_sounds(found, output)
     strongest = {}
@@ -108,9 +108,9 @@ def explain(
             windows=windows, each=3, report=report_windows,
         )  # fmt: skip
     title = f"{subject.name}: {audio.name}, from {start:g} s" if audio else subject.name
-    made = page.render(subject, filters, found, strongest, layers[-1], title, complain)
+    made = page.render(subject, filters, found, strongest, layers[-1], title, inform)
     write_whole(output / PAGE, made.encode())
-    complain(f"{output / PAGE}: {len(made) / 1e6:.1f} MB")
+    inform(f"{output / PAGE}: {len(made) / 1e6:.1f} MB")
 
 
 def write_sounds(found: Explanation, folder: Path) -> None:
@@ -132,4 +132,4 @@ def write_sounds(found: Explanation, folder: Path) -> None:
 def report_windows(done: int, total: int) -> None:
     """Report each hundred windows."""
     if done == total or done % 160 == 0:
-        complain(f"{done} of {total} windows of the corpus analysed")
+        inform(f"{done} of {total} windows of the corpus analysed")

@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
-from airsift.cli.common import (
-    ConfigOption,
-    SetOption,
-    complain,
-    load_config,
-    put,
-    write_for_machines,
-)
+from airsift.cli.common import ConfigOption, SetOption, inform, load_config, put, write_for_machines
+from airsift.cli.completion import complete_stations
 from airsift.cli.history_record import record
 from airsift.cli.moments import local, read_moment, zone_of
 from airsift.cli.rows import Format, Rows
@@ -49,7 +43,10 @@ app.command(name="record")(record)
 def history(
     context: typer.Context,
     station: Annotated[
-        list[str] | None, typer.Option(help="Its name; repeatable. Default: all stations.")
+        list[str] | None,
+        typer.Option(
+            help="Its name; repeatable. Default: all stations.", autocompletion=complete_stations
+        ),
     ] = None,
     at: Annotated[
         str | None, typer.Option(metavar="TIME", help="What played at this time.")
@@ -173,7 +170,7 @@ def read_time(text: str, zone: tzinfo | None, *, is_end: bool = False) -> int:
     """Return a time as people write it, in Unix milliseconds; say what is doubtful about it."""
     moment = read_moment(text, zone, is_end=is_end)
     if moment.remark:
-        complain(f"airsift: {moment.remark}")
+        inform(f"airsift: {moment.remark}")
     return moment.unix_ms
 
 
@@ -230,6 +227,7 @@ def _print_moment(
         for kind, key in (
             ("match", "matches"),
             ("segment", "segments"),
+            ("label", "labels"),
             ("share", "shares"),
             ("repeat", "repeats"),
             ("gap", "gaps"),
@@ -268,7 +266,7 @@ def _print_rows(
         for line in listing.lines(row, play):
             put(line)
     if listing.is_empty:
-        complain("airsift: nothing is stored of that; `airsift history` lists what there is")
+        inform("airsift: nothing is stored of that; `airsift history` lists what there is")
 
 
 def as_object(row: Row, play: Play | None) -> JsonObject:

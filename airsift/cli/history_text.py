@@ -60,7 +60,7 @@ def moment_lines(
                 f"         {_seconds(play.foreground_s)} clear, "
                 f"{_seconds(play.under_speech_s)} under speech{other}"
             )
-    for kind in ("segment", "share", "repeat", "gap", "alarm"):
+    for kind in ("segment", "label", "share", "repeat", "gap", "alarm"):
         for row, _ in found.get(kind, ()):
             what = _content(row).removeprefix(f"{kind}: ")
             yield f"{_HEADS.get(kind, kind):7}  {_span(row, zone)}  {what}"
@@ -140,7 +140,7 @@ class Listing:
         return f"{what}{right}"
 
 
-_HEADS = {"segment": "label"}
+_HEADS = {"segment": "label", "label": "own"}
 
 
 def _content(row: Row) -> str:
@@ -150,6 +150,8 @@ def _content(row: Row) -> str:
         case "segment":
             voice = f" {details['voice']}" if details.get("voice") else ""
             text = f"{(row.label or '').replace('_', ' ')}{voice}{score}"
+        case "label":
+            text = f"label: {row.label}{score}"
         case "match":
             text = f"song: {_song(row)}"
         case "share":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from airsift.cli.common import ConfigOption, SetOption, complain, load_config, say
+from airsift.cli.common import ConfigOption, SetOption, complain, inform, load_config, say
 from airsift.errors import AirsiftError, ConfigError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def listen(
     It goes on until Ctrl-C. A microphone that is unplugged is waited for. With its output in a pipe
     or a file, it writes a line for each segment and song.
     """
-    complain("airsift: looks for microphones, and loads the networks and the catalogue")
+    inform("airsift: looks for microphones, and loads the networks and the catalogue")
     settings = load_config(config, sets)
     names = sink or []
 
@@ -73,7 +73,7 @@ def listen(
     if "console" in names:
         raise ConfigError("--sink console: the microphone is shown in any case; leave it out")
     check_sinks(names)
-    complain(f"airsift: loads: {parts_in_words(settings)}")
+    inform(f"airsift: loads: {parts_in_words(settings)}")
     found = input_devices()
     named = device if device is not None else settings.microphone.device
     if not named and len(found) > 1 and sys.stdin.isatty() and sys.stdout.isatty():
@@ -96,7 +96,7 @@ def listen(
 
             page = opening.enter_context(page_of_process(settings, names))
             page.say(view.loading)
-            complain(f"airsift: the page is at {page.url}")
+            inform(f"airsift: the page is at {page.url}")
 
         def show(chunks: Sequence[AudioChunk]) -> None:
             view.waits_for = ", ".join(sorted(microphone.waits_for))

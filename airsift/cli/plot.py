@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airsift.cli.common import ConfigOption, SetOption, TrackOption, complain, load_config
+from airsift.cli.common import ConfigOption, SetOption, TrackOption, complain, inform, load_config
 from airsift.cli.inputs import ending_on_request
 from airsift.inputs import is_address, label_of, open_input
 from stream.lines import to_json
@@ -75,7 +75,7 @@ def plot(
             page.write(timeline, true, path, None if is_address(file) else Path(file))
         else:
             picture.draw(timeline, true, path)
-        complain(f"{path}: {picture.title(timeline, true)}")
+        inform(f"{path}: {picture.title(timeline, true)}")
 
 
 def _outputs(file: str, output: Sequence[Path] | None) -> list[Path]:

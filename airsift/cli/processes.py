@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import threading
@@ -15,7 +14,7 @@ from multiprocessing import get_context, parent_process
 from queue import SimpleQueue
 from typing import Protocol, TypeVar
 
-from airsift.cli.common import Complaints
+from airsift.cli.common import verbosity
 from airsift.errors import DecodeError
 
 Item = TypeVar("Item")
@@ -109,12 +108,17 @@ def order_of_work(
 
 def _one_process() -> ProcessPoolExecutor:
     # Not forked: a child would inherit the lock and the database of the catalogue.
-    return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_start_process)
+    return ProcessPoolExecutor(
+        1,
+        mp_context=get_context("spawn"),
+        initializer=_start_process,
+        initargs=(verbosity.quiet, verbosity.verbose),
+    )
 
 
-def _start_process() -> None:
+def _start_process(quiet: bool, verbose: bool) -> None:
     """Prepare a reading process: it ends with its parent, not by Ctrl-C."""
-    logging.lastResort = Complaints(logging.WARNING)
+    verbosity.set(quiet=quiet, verbose=verbose)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

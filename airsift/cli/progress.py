@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TextIO
 
+from airsift.cli.common import verbosity
 from stream.sinks import terminal
 from stream.sinks.format import clock, in_cells, shortened, width_of
 
@@ -80,7 +81,7 @@ class Bar:
 
 @contextmanager
 def _bar(total: float, *, counted: bool = False) -> Iterator[Bar | None]:
-    if not terminal.can_draw(sys.stderr):
+    if verbosity.quiet or not terminal.can_draw(sys.stderr):
         yield None
         return
     bar = Bar(sys.stderr, total, counted=counted)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from airsift.cli.common import ConfigOption, SetOption, TrackOption, complain, load_config
+from airsift.cli.common import ConfigOption, SetOption, TrackOption, complain, inform, load_config
 from airsift.errors import ConfigError
 from stream.lines import to_json
 
@@ -82,7 +82,7 @@ def publish(
             )
     finally:
         opened.close()
-    complain(
+    inform(
         f"published {done.seconds:.1f} s of {station} to {settings.kafka.topics.audio}: "
         f"{done.messages} {codec.value} messages, {done.bytes / 1e6:.1f} MB"
     )

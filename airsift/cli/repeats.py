@@ -14,6 +14,7 @@ from airsift.cli.common import (
     ConfigOption,
     SetOption,
     complain,
+    inform,
     load_config,
     put,
     say,
@@ -76,7 +77,7 @@ def repeats(
     with ExitStack() as stack:
         if root is None:
             root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="airsift-")))
-            complain(
+            inform(
                 "airsift: nothing is stored, so clusters cannot be named later; --store FOLDER "
                 "stores them"
             )

@@ -17,10 +17,12 @@ from airsift.cli.common import (
     ConfigOption,
     SetOption,
     complain,
+    inform,
     load_config,
     put,
     write_for_machines,
 )
+from airsift.cli.completion import complete_stations
 from airsift.cli.history import known_stations, read_time
 from airsift.cli.moments import local, zone_of
 from airsift.errors import ConfigError
@@ -60,7 +62,10 @@ def report(
         typer.Option("--to", metavar="TIME", help="A day: its end. Default: the end of that day."),
     ] = None,
     station: Annotated[
-        list[str] | None, typer.Option(help="Its name; repeatable. Default: all stations.")
+        list[str] | None,
+        typer.Option(
+            help="Its name; repeatable. Default: all stations.", autocompletion=complete_stations
+        ),
     ] = None,
     group: Annotated[
         str | None, typer.Option(help="Stations of this group of the file of --stations.")
@@ -142,7 +147,7 @@ def report(
         if not names:
             raise ConfigError("nothing is stored of these stations; `airsift history` lists them")
         if until > made:
-            complain("airsift: the period is not over; the report ends now")
+            inform("airsift: the period is not over; the report ends now")
         ended = min(until, made)
         if chosen in _ROYALTIES:
             ended = until  # it names the days; what is not over yet is just not stored
@@ -253,7 +258,7 @@ def _write(
         data, name, remarks = delivery.data, delivery.name, delivery.remarks
     _put(data, output, name, is_binary=chosen in _BINARY)
     for remark in remarks:
-        complain(f"airsift: {remark}")
+        inform(f"airsift: {remark}")
 
 
 def _page(found: Report, folder: Path | None) -> tuple[bytes, tuple[str, ...]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airsift.cli.common import ConfigOption, SetOption, TrackOption, complain, load_config
+from airsift.cli.common import ConfigOption, SetOption, TrackOption, complain, inform, load_config
 from airsift.errors import Backpressure, BrokerError, ConfigError
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def run(
             from airsift.web.running import page_of_process
 
             page = served = opening.enter_context(page_of_process(settings, names))
-            complain(f"airsift: the page is at {served.url}")
+            inform(f"airsift: the page is at {served.url}")
             served.source = opened
             sinks.append(served.sink)
         telemetry.bind(opened, pipeline, sinks)

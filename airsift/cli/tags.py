@@ -8,14 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airsift.cli.common import (
-    ConfigOption,
-    SetOption,
-    complain,
-    in_words,
-    load_config,
-    say,
-)
+from airsift.cli.common import ConfigOption, SetOption, complain, in_words, inform, load_config, say
 from airsift.cli.inputs import ending_on_request
 from airsift.cli.rows import Format, Rows
 from airsift.errors import AirsiftError
@@ -155,7 +148,7 @@ def check(
             else:
                 verdicts.append(verdict)
     if stop.requested:
-        complain(f"airsift: stopped; {store} has what was analysed, run it again to go on")
+        inform(f"airsift: stopped; {store} has what was analysed, run it again to go on")
         raise typer.Exit(130)
     judge(verdicts, THRESHOLD if threshold is None else threshold, result)
     if page is not None:
@@ -276,4 +269,4 @@ def _complain_of_unclear(result: Sorted) -> None:
         listed = ", ".join(f"{tags!r} ({count})" for tags, count in unclear[:_UNCLEAR])
         more = len(unclear) - _UNCLEAR
         listed += f" and {more} more" if more > 0 else ""
-        complain(f"airsift: tags that say neither speech nor music, or both: {listed}; see --map")
+        inform(f"airsift: tags that say neither speech nor music, or both: {listed}; see --map")

@@ -9,12 +9,13 @@ import typer
 from airsift.cli.common import (
     ConfigOption,
     SetOption,
-    complain,
+    inform,
     load_config,
     put,
     say,
     write_for_machines,
 )
+from airsift.cli.completion import complete_stations
 from airsift.cli.publish import KafkaOption, with_broker
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
 
 def trace(
-    station: Annotated[str, typer.Argument(help="Name of the station.")],
+    station: Annotated[
+        str, typer.Argument(help="Name of the station.", autocompletion=complete_stations)
+    ],
     moment: Annotated[
         str,
         typer.Argument(
@@ -54,7 +57,7 @@ def trace(
 
     found = read_moment(moment, zone_of(tz))
     if found.remark:
-        complain(f"airsift: {found.remark}")
+        inform(f"airsift: {found.remark}")
     settings = load_config(config, with_broker(kafka, sets)).kafka
 
     from stream.kafka.client.chunk_trace import trace_chunk

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from airsift.cli.common import complain
+from airsift.cli.common import inform
 from airsift.cli.tensorboard import writer
 
 Corpus = Annotated[Path, typer.Argument(help="Folder that `airsift corpus build` made.")]
@@ -55,14 +55,14 @@ def train(
         planned = plan.shipped(corpus, tasks.parse_settings(Path("--set"), given))
     else:
         config = tasks.find_task(config)
-        planned = plan.custom(corpus, config, tasks.load_task(config, **given), complain)
+        planned = plan.custom(corpus, config, tasks.load_task(config, **given), inform)
     settings, labels, input_keys = planned.settings, planned.labels, planned.input_keys
     with cache.exclusive(folder):
         watch = writer(folder) if tensorboard else None
         checkpoint.check(folder, settings, labels, input_keys)
         data = planned.prepare(folder)
         network = loop.train(
-            data.store, data.held_out, settings, folder, complain, labels=labels,
+            data.store, data.held_out, settings, folder, inform, labels=labels,
             mix=planned.mix, watch=watch, input_keys=input_keys,
         )  # fmt: skip
         made = record.of_training(data, settings, states.load(folder / "state.pt"))
@@ -72,7 +72,7 @@ def train(
         if plot.can_draw():
             plot.draw(folder, folder / "training_curves.png")
         else:
-            complain("training_curves.png is not drawn: `pip install 'airsift[training]'` brings "
+            inform("training_curves.png is not drawn: `pip install 'airsift[training]'` brings "
                  "matplotlib")  # fmt: skip
 
 
@@ -103,12 +103,12 @@ def export(
     statement = f"Stated at the export: {data}" if data else ""
     training_data = f"{record.sentence(trained.record)} {statement}".strip()
     spec = write(trained.network, file, training_data=training_data, labels=trained.labels)
-    complain(f"{file}: {file.stat().st_size} bytes, weights {spec.weights_sha256[:12]}")
+    inform(f"{file}: {file.stat().st_size} bytes, weights {spec.weights_sha256[:12]}")
     if onnx and onnx_files.can_write():
         written = onnx_files.write(trained.network, spec, file)
-        complain(f"{written}: {written.stat().st_size} bytes")
+        inform(f"{written}: {written.stat().st_size} bytes")
     elif onnx:
-        complain("no file for onnxruntime: `pip install 'airsift[training]'` brings what writes it")
+        inform("no file for onnxruntime: `pip install 'airsift[training]'` brings what writes it")
     card = file.with_suffix(".md")
     if model_card.begin_card(card, file, trained, spec, data):
-        complain(f"{card}: the beginning of a model card")
+        inform(f"{card}: the beginning of a model card")

@@ -30,7 +30,7 @@ MAX_BATCHES = 20_000  # that wait; the page takes them several times a second
 _RETRY_S = (1.0, 2.0, 5.0, 10.0)
 _POLL_S = 1.0  # between two looks into the database
 _BEFORE_MS = 600_000  # what was stored in the last minutes is shown at once
-_KINDS = ("segment", "match", "gap", "level", "decision", "alarm")
+_KINDS = ("segment", "label", "match", "gap", "level", "decision", "alarm")
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DAY_MS = 86_400_000
 MAX_ROWS = 5000
 MAX_SPANS = 100_000  # in a timeline: a week of segments of 6 s
-_NAMES = ("match", "share", "repeat", "gap", "alarm", "segment", "level", "decision")
+_NAMES = ("match", "share", "repeat", "gap", "alarm", "segment", "label", "level", "decision")
 
 
 def time_of(text: str, name: str) -> int:

@@ -23,6 +23,7 @@ QUIET_S = 30.0  # without news, after which events of another time begin a view 
 _BACK_MS = 600_000  # before the newest: an older event is no news
 _LABELS = ("speech", "music", "speech_over_music", "other")
 _VOICES = ("female", "male")
+MAX_LABELS = 20  # of your own, that hold at one time
 # Values of each lane: kept for questions about the last hours, and shown to a reader.
 LANES = {"spans": (500, 40), "songs": (100, 12), "alarms": (50, 12), "trace": (180, 180)}
 
@@ -95,6 +96,7 @@ class StationView:
         self.is_dated = False
         self._now: JsonObject = {}
         self._open: OrderedDict[Hashable, JsonObject] = OrderedDict()  # songs
+        self._labels: dict[str, int] = {}  # of your own: those that hold, and since when
         self.spans: Lane[list[Json]] = Lane(*LANES["spans"])
         self.songs: Lane[JsonObject] = Lane(*LANES["songs"])
         self.alarms: Lane[JsonObject] = Lane(*LANES["alarms"])
@@ -108,6 +110,7 @@ class StationView:
         take = {
             "decision": self._decision,
             "segment": self._segment,
+            "label": self._label,
             "gap": self._gap,
             "match": self._match,
             "level": self._level,
@@ -181,6 +184,19 @@ class StationView:
             "voice": voice if voice in _VOICES else None,
             "voice_score": number(event.fields.get("voice_score")),
         }
+
+    def _label(self, event: Seen, revision: int) -> None:
+        """Take a stretch with a label of one's own; the page shows those that are open."""
+        del revision
+        name = text(event.fields.get("label"))
+        if not name:
+            return
+        if event.fields.get("final") is False:
+            if name in self._labels or len(self._labels) < MAX_LABELS:
+                self._labels[name] = event.start_ms
+        elif self._labels.get(name, -1) <= event.start_ms:
+            self._labels.pop(name, None)
+        self._now["labels"] = sorted(self._labels)
 
     def _gap(self, event: Seen, revision: int) -> None:
         self.spans.set(

@@ -32,6 +32,7 @@ _MAX_S = 366 * 86_400.0  # every query for a station looks this far back for its
 _FIELDS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "decision": {"p_speech": (int, float), "p_music": (int, float)},
     "segment": {"label": str, "score": (int, float), "final": bool},
+    "label": {"label": str, "score": (int, float), "final": bool},
     "match": {
         "track": str, "title": str, "artist": str, "score": (int, float), "final": bool,
         "track_start_s": (int, float),

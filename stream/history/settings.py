@@ -8,7 +8,7 @@ from pydantic import Field, SecretStr
 
 from airsift.defaults import Section
 
-Kind = Literal["decision", "segment", "match", "share", "repeat", "level", "gap", "alarm"]
+Kind = Literal["decision", "segment", "label", "match", "share", "repeat", "level", "gap", "alarm"]
 _Days = Annotated[float, Field(ge=0, le=100_000)]
 
 
@@ -17,6 +17,7 @@ class KeepDays(Section, table="database.keep_days"):
 
     decision: _Days
     segment: _Days
+    label: _Days
     match: _Days
     share: _Days
     repeat: _Days

@@ -22,6 +22,7 @@ class TopicSettings(Section, table="kafka.topics"):
     audio: _Topic
     decisions: _Topic
     segments: _Topic
+    labels: _Topic
     matches: _Topic
     shares: _Topic
     repeats: _Topic
@@ -39,6 +40,7 @@ class TopicSettings(Section, table="kafka.topics"):
         return {
             "decision": self.decisions,
             "segment": self.segments,
+            "label": self.labels,
             "match": self.matches,
             "share": self.shares,
             "repeat": self.repeats,

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
-from stream.events import Alarm, Decision, Event, Gap, Level, Match, Repeat, Segment, Share
+from stream.events import (
+    Alarm,
+    Decision,
+    Event,
+    Gap,
+    Labelled,
+    Level,
+    Match,
+    Repeat,
+    Segment,
+    Share,
+)
 from stream.lines import one_line
 from stream.sinks.base import Sink
 from stream.sinks.format import alarm, begin_of, end_of, faults, level, song
@@ -80,7 +91,7 @@ class ConsoleSink(Sink):
             return None
         if isinstance(event, Level) and not self._is_news(event):
             return None
-        over = event.final if isinstance(event, Segment | Match | Alarm) else True
+        over = event.final if isinstance(event, Segment | Labelled | Match | Alarm) else True
         if (event.id, over) in self._printed:
             return None
         self._printed[event.id, over] = None
@@ -106,6 +117,8 @@ def in_words(event: Event) -> str:
         case Segment():
             voice = f"  {event.voice}" if event.voice else ""
             return f"{event.label:<17}  {event.score:.2f}{voice}"
+        case Labelled():
+            return f"{'label':<17}  {one_line(event.label)} {event.score:.2f}"
         case Match():
             return (
                 f"{'song':<17}  {song(event.artist, event.title, event.track)} ({event.score:.2f})"

@@ -127,7 +127,7 @@ def said_by(fields: Mapping[str, Any]) -> str:
     """
     more = "" if fields.get("final", True) else " ..."
     match kind_of(fields):
-        case "segment":
+        case "segment" | "label":
             return f"{fields['label']} {fields['score']:.2f}{more}"
         case "match":
             return f"{song(fields['artist'], fields['title'])} (score {fields['score']:g}){more}"

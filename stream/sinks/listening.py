@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from rich.text import Text
 
-from stream.events import Event, Gap, Match, Repeat, Segment, Share
+from stream.events import Event, Gap, Labelled, Match, Repeat, Segment, Share
 from stream.sinks import terminal
 from stream.sinks.base import Sink
 from stream.sinks.console import in_words
@@ -197,7 +197,7 @@ class ListeningSink(Sink):
 
 def _is_over(event: Event) -> bool:
     """Return whether an event belongs into the history."""
-    if isinstance(event, Segment | Match):
+    if isinstance(event, Segment | Labelled | Match):
         return event.final
     return isinstance(event, Gap | Share | Repeat)
 

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field, Strict
 
 from stream.audio import AudioChunk
-from stream.events import Alarm, Event, Match, Segment
+from stream.events import Alarm, Event, Labelled, Match, Segment
 from stream.ranges import Number, Sample, Text, is_time
 from stream.session import Session, Sessions, Stage
 from stream.stages.align import Aligned
@@ -117,7 +117,7 @@ class Clock(Stage):
         if time is None:
             time = self.time(event.station, event.start, event.rate)
         state = self.sessions[event.station].clock
-        if state is not None and isinstance(event, Segment | Match | Alarm):
+        if state is not None and isinstance(event, Segment | Labelled | Match | Alarm):
             time = state.open.pop(event.id, time)
             if not event.final:
                 state.open[event.id] = time

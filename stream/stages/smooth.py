@@ -134,11 +134,10 @@ class Smooth(Stage):
             if isinstance(item, Decision):
                 out.append(item)
                 if item.final:
-                    out += self._decide(session, item)
+                    out += self.decide(session, item)
                 continue
-            if isinstance(item, Discontinuity | EndOfStream) and session.smooth is not None:
-                out += self._end(item.station, session.smooth, item.start)
-                session.smooth = None
+            if isinstance(item, Discontinuity | EndOfStream):
+                out += self.end(session, item.start)
             out.append(item)
         return out
 
@@ -148,7 +147,8 @@ class Smooth(Stage):
     def restore(self, session: Session, part: SmoothState) -> None:
         session.smooth = part.copy()
 
-    def _decide(self, session: Session, decision: Decision) -> list[Segment]:
+    def decide(self, session: Session, decision: Decision) -> list[Segment]:
+        """Take a station's next final decision; return the segments that follow from it."""
         if session.smooth is None:
             cell = decision.start // self.settings.grid
             session.smooth = SmoothState(decision.rate, decision.start, Search(cell, cell))
@@ -162,6 +162,11 @@ class Smooth(Stage):
         for at, *p in decision.boundary_frames or [(middle, p_speech, p_music)]:
             out += self._frame(decision.station, state, at, p)
         return out + self._update(decision.station, state)
+
+    def end(self, session: Session, end: int) -> list[Segment]:
+        """Return the segments of a station before a break at sample `end`."""
+        state, session.smooth = session.smooth, None
+        return [] if state is None else self._end(session.station, state, end)
 
     def _frame(self, station: str, state: SmoothState, at: int, p: list[float]) -> list[Segment]:
         """Take a frame: the evidence of the cells up to it is known now."""

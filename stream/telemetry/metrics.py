@@ -19,7 +19,18 @@ from prometheus_client import (
 )
 
 from airsift import __version__
-from stream.events import Alarm, Decision, Gap, Label, Level, Match, Repeat, Segment, Share
+from stream.events import (
+    Alarm,
+    Decision,
+    Gap,
+    Label,
+    Labelled,
+    Level,
+    Match,
+    Repeat,
+    Segment,
+    Share,
+)
 from stream.sources.base import audio_of
 
 if TYPE_CHECKING:
@@ -28,10 +39,12 @@ if TYPE_CHECKING:
 
 STAGES = (
     "align", "clock", "levels", "mono", "resample", "columns", "classify", "voice", "smooth",
-    "identify", "repeats", "alarms",
+    "labels", "identify", "repeats", "alarms",
 )  # fmt: skip
 EDGES = ("publish", "flush", "settle")  # write and flush of sinks, checkpoint of the source
-KINDS = tuple(event.kind for event in (Decision, Segment, Match, Share, Repeat, Level, Gap, Alarm))
+KINDS = tuple(
+    event.kind for event in (Decision, Segment, Labelled, Match, Share, Repeat, Level, Gap, Alarm)
+)
 
 # Seconds. One station's second of audio takes about a millisecond in all stages together.
 STAGE_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)

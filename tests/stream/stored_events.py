@@ -10,6 +10,7 @@ from stream.events import (
     Decision,
     Event,
     Gap,
+    Labelled,
     Level,
     Match,
     Repeat,
@@ -46,7 +47,7 @@ def events(draw: st.DrawFn, stations: st.SearchStrategy[str] = names) -> Event:
     score = draw(st.floats(0, 1000).map(lambda value: round(value, 3)))
     match draw(
         st.sampled_from(
-            ["decision", "segment", "match", "share", "repeat", "level", "gap", "alarm"]
+            ["decision", "segment", "label", "match", "share", "repeat", "level", "gap", "alarm"]
         )
     ):
         case "decision":
@@ -56,6 +57,8 @@ def events(draw: st.DrawFn, stations: st.SearchStrategy[str] = names) -> Event:
             label = draw(st.sampled_from(["speech", "music", "speech_over_music", "other"]))
             voice = draw(st.sampled_from([(None, None), (None, 0.6), ("female", 0.9)]))
             return Segment(*base, label, draw(probabilities), draw(st.booleans()), *voice)
+        case "label":
+            return Labelled(*base, draw(names), draw(probabilities), draw(st.booleans()))
         case "match":
             more = {"final": draw(st.booleans()), "track_duration": draw(st.none() | seconds)}
             more["extra"] = draw(

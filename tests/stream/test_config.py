@@ -166,14 +166,15 @@ def test_every_key_that_names_a_file_is_known_as_one():
 @pytest.mark.parametrize(
     ("sets", "unused"),
     [
-        ([], {"share", "repeat", "level", "alarm"}),
-        (["identify.catalogue='shelf'"], {"repeat", "level", "alarm"}),
-        (["repeats.folder='found'"], {"share", "level", "alarm"}),
-        (["levels.enabled=true"], {"share", "repeat", "alarm"}),
-        (["levels.enabled=true", "alarms.enabled=true"], {"share", "repeat"}),
+        ([], {"label", "share", "repeat", "level", "alarm"}),
+        (["model.labels_path='own.pt'"], {"share", "repeat", "level", "alarm"}),
+        (["identify.catalogue='shelf'"], {"label", "repeat", "level", "alarm"}),
+        (["repeats.folder='found'"], {"label", "share", "level", "alarm"}),
+        (["levels.enabled=true"], {"label", "share", "repeat", "alarm"}),
+        (["levels.enabled=true", "alarms.enabled=true"], {"label", "share", "repeat"}),
         (
             ["identify.catalogue='shelf'", "repeats.folder='found'", "levels.enabled=true"],
-            {"alarm"},
+            {"label", "alarm"},
         ),
     ],
 )

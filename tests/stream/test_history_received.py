@@ -14,7 +14,7 @@ from stream.history.rows import published, row_of
 from tests.stream.stored_events import events, storable
 
 RATE = 16_000
-KINDS = ("decision", "segment", "match", "share", "repeat", "level", "gap", "alarm")
+KINDS = ("decision", "segment", "label", "match", "share", "repeat", "level", "gap", "alarm")
 SEGMENT = Segment("radio", RATE, 5 * RATE, RATE, 1.8e9, "music", 0.9, final=True)
 TIMES_S = st.integers(0, 3 * 86_400)
 

@@ -20,6 +20,7 @@ from stream.events import (
     Decision,
     Event,
     Gap,
+    Labelled,
     Level,
     Match,
     Repeat,
@@ -36,6 +37,8 @@ EVENTS = [
     Decision("a", 0, 32000, RATE, None, 0.5, 0.5, final=False),
     Segment("ö b", RATE, 5 * RATE, RATE, None, "speech_over_music", 0.5, False),
     Segment("a", 0, RATE, RATE, None, "speech", 0.9, True, "female", 0.97),
+    Labelled("a", 0, RATE, RATE, 1.7e9, "applause", 0.9, True),
+    Labelled("ö b", RATE, 5 * RATE, RATE, None, "rain, or fire", 0.5, False),
     Match("a", 0, 5 * RATE, RATE, 0.0, "key", "Title", "Artist", 123, 17.5, True),
     Match(
         "a", 0, 9, RATE, None, "key", "", "", 1, 2.0, False, album="Album", isrc="XX1234567890",
@@ -59,6 +62,7 @@ COMMON = ["schema", "id", "station", "start_sample", "end_sample", "start_s", "e
 VERSION_1 = {
     "decision": [*COMMON, "p_speech", "p_music", "confidence", "final"],
     "segment": [*COMMON, "label", "score", "final"],
+    "label": [*COMMON, "label", "score", "final"],
     "match": [*COMMON, "track", "title", "artist", "track_start_s", "score", "final"],
     "share": [*COMMON, "track", "title", "artist", "track_start_s", "score"],
     "repeat": [*COMMON, "cluster", "count", "previous_start_s", "label", "guess", "title"],

@@ -2,7 +2,7 @@
 
 import { ask, clock, dayOf, el, LABELS, say, songOf, stationPath, timeOf } from "./text.js";
 
-const KINDS = [["match", "Songs"], ["segment", "Labels"], ["repeat", "Played before"], ["gap", "No audio"], ["alarm", "Alarms"]];
+const KINDS = [["match", "Songs"], ["segment", "Labels"], ["label", "Own labels"], ["repeat", "Played before"], ["gap", "No audio"], ["alarm", "Alarms"]];
 const LIMIT = 500;
 const local = (text) => (text ? new Date(text).getTime() : "");
 
@@ -74,7 +74,7 @@ export function search(main, query, go) {
       return el("td", {}, el("strong", { text: title }), artist ? ` ${artist}` : "");
     }
     if (event.label in LABELS && event.guess === undefined) return el("td", {}, el("span", { class: `key ${event.label}` }, el("i"), LABELS[event.label]));
-    return el("td", { text: event.title || event.guess || event.text || event.rule || event.reason || "" });
+    return el("td", { text: event.title || event.guess || event.text || event.rule || event.reason || event.label || "" });
   }
 
   ask("/api/stations").then(({ stations }) => names.replaceChildren(...stations.map(({ name }) => el("option", { value: name }))), () => {});

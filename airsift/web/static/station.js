@@ -226,6 +226,7 @@ export function station(main, query, go) {
     if (now.score !== null && now.score !== undefined) facts.push(["Sure", percent(now.score)]);
     if (now.p_speech !== undefined) facts.push(["Speech", percent(now.p_speech)], ["Music", percent(now.p_music)]);
     if (now.voice) facts.push(["Voice", now.voice]);
+    if (now.labels?.length) facts.push(["Labels", now.labels.join(" · ")]);
     const level = now.level ?? {};
     if (level.momentary_lufs !== undefined && level.momentary_lufs !== null) facts.push(["Loudness", `${level.momentary_lufs.toFixed(1)} LUFS`]);
     if (level.true_peak_dbtp !== undefined && level.true_peak_dbtp !== null) facts.push(["Peak", `${level.true_peak_dbtp.toFixed(1)} dBTP`]);

@@ -113,10 +113,11 @@ export function upload(main) {
       const song = { ...event, start_ms: start, end_ms: end };
       timeline.data.songs.push(song);
       what = el("span", { class: "key song" }, el("i"), `${songOf(song).title} · ${songOf(song).artist}`);
-    } else if (kind === "gap") timeline.data.gaps.push([start, end, event.reason]);
+    } else if (kind === "label") what = event.label;
+    else if (kind === "gap") timeline.data.gaps.push([start, end, event.reason]);
     const row = el("tr", { onclick: () => seek(event.start_s) }, el("td", { class: "time", text: clock(event.start_s) }),
       el("td", { class: "time", text: clock(event.end_s) }), el("td", {}, what),
-      el("td", { class: "number", text: kind === "segment" ? percent(event.score) : "" }));
+      el("td", { class: "number", text: kind === "segment" || kind === "label" ? percent(event.score) : "" }));
     row.start = event.start_s;
     const later = [...body.children].find((other) => other.start > row.start);
     body.insertBefore(row, later ?? null);

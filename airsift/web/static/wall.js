@@ -42,6 +42,7 @@ class Tile {
     this.label = el("span", { class: "label" });
     this.sure = el("span", { class: "sure" });
     this.voice = el("span", { class: "voice" });
+    this.own = el("span", { class: "own" });
     this.title = el("span", { class: "title" });
     this.artist = el("span", { class: "artist" });
     this.into = el("span", { class: "into" });
@@ -54,7 +55,7 @@ class Tile {
       { class: "tile", href: stationPath(view.name), "data-route": true, "data-station": view.name },
       this.name,
       this.since,
-      el("p", { class: "now" }, this.label, this.sure, this.voice),
+      el("p", { class: "now" }, this.label, this.sure, this.voice, this.own),
       el("p", { class: "song" }, this.title, this.artist, this.into, el("b", { class: "progress" }, this.progress)),
       this.trouble,
       el("div", { class: "ribbon" }, this.ribbon),
@@ -104,6 +105,7 @@ class Tile {
     say(this.label, LABELS[now.label] ?? "No audio");
     say(this.sure, now.label && now.score !== null ? percent(now.score) : "");
     say(this.voice, now.voice && now.label !== "music" && now.label !== "other" ? `${now.voice} voice` : "");
+    say(this.own, (now.labels ?? []).join(" · "));
     say(this.since, now.since_ms === undefined ? "" : clock((head - now.since_ms) / 1000));
     say(this.trouble, trouble);
     if (this.trouble.title !== trouble) this.trouble.title = trouble;

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from stream.kafka.settings import KafkaSettings
     from stream.runner import Stop
 
-_KINDS = ("decision", "segment", "match", "share", "repeat", "gap", "alarm")
+_KINDS = ("decision", "segment", "label", "match", "share", "repeat", "gap", "alarm")
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def test_the_text_tells_all() -> None:
         "    12.50     20.00  plays Abel - Starfall",
         "warning: news.wav: damaged at 00:03",
     ]
-    many = airsift.Segments([SEGMENT] * 100)
+    many = airsift.Segments([airsift.Segment(0.0, 3.0, "speech", 0.98)] * 100)
     assert len(repr(many).splitlines()) == 62
     assert "40 more" in repr(many)
 
@@ -123,6 +123,14 @@ def test_events_become_results_with_the_numbers_of_their_json() -> None:
     )
     assert result_of(match) == airsift.Match(1.0, 2.0, "k", 7.123, 0.5, "T", None, None, "X")
     assert result_of(events.Gap("a", 0, 1, 16_000, None, "missing")) is None
+
+
+def test_labels_of_your_own_are_beside_the_segments() -> None:
+    own = events.Labelled("a", 16_000, 48_000, 16_000, None, "applause", 0.91234, True)
+    found = airsift.Segments([airsift.Segment(0.0, 3.0, "speech", 0.98)], events=[own.to_dict()])
+    assert found.labels == [airsift.Segment(1.0, 3.0, "applause", 0.912)]
+    assert list(found) == [airsift.Segment(0.0, 3.0, "speech", 0.98)]
+    assert result_of(own) is None
 
 
 @pytest.mark.process

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from airsift.web.hub import EventLog, Hub
 from airsift.web.views import LANES, QUIET_S
+from stream.events import Labelled
 from stream.lines import to_json_bytes
 from tests.airsift.web.reader import Reader
 from tests.stream.stored_events import events as stored_events
@@ -183,3 +184,18 @@ def test_an_alarm_is_open_until_it_is_over() -> None:
     hub.put([alarm | {"final": True, "end_s": 60}], 1.0)
     [shown] = hub.stations["a"].changes(-1)["alarms"]
     assert shown["open"] is False
+
+
+def test_labels_of_your_own_are_shown_while_they_hold() -> None:
+    hub = Hub()
+
+    def shown(label: str, start: int, end: int, *, final: bool) -> object:
+        event = Labelled("a", start, end, 16_000, None, label, 0.9, final)
+        hub.put([event.to_dict()], 0.0)
+        [station] = hub.changes()["stations"]
+        return station["now"]["labels"]
+
+    assert shown("rain", 0, 32_000, final=False) == ["rain"]
+    assert shown("applause", 16_000, 48_000, final=False) == ["applause", "rain"]
+    assert shown("rain", 0, 64_000, final=True) == ["applause"]
+    assert shown("applause", 16_000, 80_000, final=True) == []
