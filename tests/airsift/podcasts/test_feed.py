@@ -83,7 +83,9 @@ def test_episodes_are_files_with_names_and_are_fetched_once(
     assert all(each.read_bytes() == AUDIO for each in found.files)
     assert all(each.is_relative_to(cache / "airsift") for each in found.files)
     assert visits == ["/feed", "/1.mp3", "/2.mp3"]
-    assert feed.local_episodes(f"{url}/feed", config) == found
+    newest = feed.local_episodes(f"{url}/feed", config, latest=1)
+    assert newest is not None
+    assert newest.files == found.files[1:]
     assert visits[3:] == ["/feed"]
 
 
@@ -281,10 +283,7 @@ def test_of_ten_thousand_episodes_the_newest_are_taken(served: Served, config: C
     assert len(found.files) == feed.LATEST
     assert found.files[-1].name.endswith("Episode 9999.mp3")
     assert "has 10000 episodes; the 10 newest are taken" in complaints[0]
-    two = feed.local_episodes(f"{url}/feed", config, latest=2)
-    assert two is not None
-    assert two.files == found.files[-2:]
-    assert len(visits) == 12
+    assert len(visits) == 11
 
 
 def test_names_stay_when_titles_change_and_never_meet(served: Served, config: Config) -> None:
