@@ -18,7 +18,10 @@ def train(
     corpus: Corpus,
     folder: Annotated[Path, typer.Argument(help="Folder of the training.")],
     config: Annotated[
-        Path | None, typer.Option(help="TOML file: your own labels, classes and windows.")
+        Path | None,
+        typer.Option(
+            help="TOML file: your own labels, classes and windows; or voice, or singer, of ours."
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Batches of 64 windows.")] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
@@ -51,6 +54,7 @@ def train(
     if config is None:
         planned = plan.shipped(corpus, tasks.parse_settings(Path("--set"), given))
     else:
+        config = tasks.find_task(config)
         planned = plan.custom(corpus, config, tasks.load_task(config, **given), inform)
     settings, labels, input_keys = planned.settings, planned.labels, planned.input_keys
     with cache.exclusive(folder):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from airsift.defaults import default_file
 from airsift.errors import ConfigError
 from airsift.toml_text import read_toml
 from model.corpus import groups
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from model.corpus.sources import Split
     from model.training.mixture import Recipe
 
+SHIPPED = ("voice", "singer")  # tasks that come with airsift, in the folder of its defaults
 SEMITONES_PER_OCTAVE = 12
 # Old and new names of keys, so that a file with an old name gets a precise error.
 RENAMED = {
@@ -139,6 +141,13 @@ class Task:
             transposition=self.transposition,
             source_balance=self.source_balance,
         )
+
+
+def find_task(name: Path) -> Path:
+    """Return the file of a task: a path, or the name of one that comes with airsift."""
+    if str(name) in SHIPPED and not name.exists():
+        return default_file().with_name(f"{name}.toml")
+    return name
 
 
 def load_task(path: Path, **overrides: object) -> Task:
