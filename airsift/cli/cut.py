@@ -12,6 +12,7 @@ from airsift.cli.common import (
     ConfigOption,
     SetOption,
     TrackOption,
+    complain,
     inform,
     load_config,
     say,
