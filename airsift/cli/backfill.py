@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from airsift.cli.common import ConfigOption, SetOption, complain, inform, load_config
-from airsift.cli.exit_codes import ExitCode
 from airsift.cli.completion import complete_stations
+from airsift.cli.exit_codes import ExitCode
 from airsift.cli.publish import KafkaOption, with_broker
 from airsift.errors import ConfigError
 
