@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stream.alarms.rules import AlarmPlan
 from stream.alarms.settings import AlarmSettings
-from stream.audio import Discontinuity, EndOfStream
-from stream.events import Alarm, Decision, Event
+from stream.audio import AudioChunk, Discontinuity, EndOfStream
+from stream.events import Alarm, Decision, Event, Level
 from stream.stages.alarms import WatchAlarms
 from stream.stages.levels import SecondLevel
 from stream.stations.entry import StationEntry
 from stream.testing import ManualClock
-from tests.stream.test_alarms import RATE, audio, decision, second
 
 if TYPE_CHECKING:
     from stream.session import Item
 
+RATE = 16_000
 STATIONS = "ab"
 # An hour before clocks in Berlin are put back, and before they are put forward.
 BEGINS = (1_792_886_400.0, 1_774_742_400.0)
@@ -99,14 +100,19 @@ class World:
         self.take(self.stage.push(items))
 
     def sounds(self, station: str, level: float, is_frozen: bool) -> None:
-        at = self.at[station]
-        one = second(at, level, frozen=is_frozen).level
-        said: Decision = decision(at, *((0.1, 0.1) if is_frozen else (0.9, 0.1)))
+        start, end = self.at[station] * RATE, (self.at[station] + 1) * RATE
+        samples = np.zeros(RATE, np.float32)
         self.push(
-            audio(at, station=station),
-            SecondLevel(station, replace(one, station=station)),
-            replace(said, station=station),
-        )
+            AudioChunk(station, start, samples, RATE),
+            SecondLevel(
+                station,
+                Level(station, start, end, RATE, None, level, (level,), -1.0, None, None, None,
+                      None, 0, 0.0, (), is_frozen),
+            ),
+            # It speaks for the second behind the middle of its window.
+            Decision(station, start - 2 * RATE, start + 3 * RATE, RATE, None,
+                     0.1 if is_frozen else 0.9, 0.1),
+        )  # fmt: skip
         self.at[station] += 1
         self.waits(1)
 
