@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import SecretStr
 
-from airsift.config import flatten, is_path
+from airsift.config import is_path
 from airsift.errors import AirsiftError
 from stream.lines import one_line, to_json, utf8
 
@@ -174,12 +174,18 @@ def problems(errors: bytes) -> list[str]:
 
 
 def as_toml(config: Config, sections: Iterable[str]) -> str:
-    """Return some sections of a configuration. JSON's texts, numbers and lists are TOML's too."""
+    """Return some sections of a configuration, without the tables in them.
+
+    Those say what is kept, and nothing of what a browser sends is. JSON's texts, numbers and lists
+    are TOML's too.
+    """
     lines = []
     for section in sections:
-        values = config.model_dump(include={section})
-        for key, value in flatten(values):
+        for name, value in config.model_dump()[section].items():
             plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+            if isinstance(plain, dict):
+                continue
+            key = f"{section}.{name}"
             if is_path(plain, key):
                 plain = str(Path(plain).absolute())
             lines.append(f"{key} = {to_json(plain)}")
