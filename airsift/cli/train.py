@@ -18,7 +18,11 @@ def train(
     corpus: Corpus,
     folder: Annotated[Path, typer.Argument(help="Folder of the training.")],
     config: Annotated[
-        Path | None, typer.Option(help="TOML file: your own labels, classes and windows.")
+        str | None,
+        typer.Option(
+            help="TOML file: your own labels, classes and windows; or voice or singer, which are "
+            "airsift's."
+        ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Batches of 64 windows.")] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
@@ -51,7 +55,8 @@ def train(
     if config is None:
         planned = plan.shipped(corpus, tasks.parse_settings(Path("--set"), given))
     else:
-        planned = plan.custom(corpus, config, tasks.load_task(config, **given), inform)
+        file = tasks.find(config)
+        planned = plan.custom(corpus, file, tasks.load_task(file, **given), inform)
     settings, labels, input_keys = planned.settings, planned.labels, planned.input_keys
     with cache.exclusive(folder):
         watch = writer(folder) if tensorboard else None

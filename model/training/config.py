@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import permutations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from airsift.defaults import default_file
 from airsift.errors import ConfigError
 from airsift.toml_text import read_toml
 from model.corpus import groups
@@ -25,7 +27,6 @@ from model.training.mixture import MixtureSource, Solo, mix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     from model.corpus.feature_store import FeatureStore
     from model.corpus.groups import Clip
@@ -38,6 +39,7 @@ RENAMED = {
     "passes": "repeats", "most_seconds": "max_seconds_per_group", "balance": "source_balance",
     "train.clean_at": "train.filter_labels_at",
 }  # fmt: skip
+OWN = ("voice", "singer")  # beside configs/default.toml, in a wheel too
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -139,6 +141,19 @@ class Task:
             transposition=self.transposition,
             source_balance=self.source_balance,
         )
+
+
+def find(name: str) -> Path:
+    """Return a task file by its path, or one of airsift's own by its name.
+
+    Parameters
+    ----------
+    name : str
+        As "mine.toml", or "voice"; a file that is there comes first.
+    """
+    if name in OWN and not Path(name).exists():
+        return default_file().with_name(f"{name}.toml")
+    return Path(name)
 
 
 def load_task(path: Path, **overrides: object) -> Task:
