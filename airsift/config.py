@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError, model_validator
 from airsift.defaults import Section, defaults
 from airsift.errors import ConfigError
 from airsift.json_types import Json, JsonObject
+from airsift.podcasts.settings import PodcastSettings
 from airsift.toml_text import parse_toml, read_toml
 from airsift.web.settings import WebSettings
 from stream.alarms.settings import AlarmSettings
@@ -166,6 +167,7 @@ class Config(Section):
     repeats: RepeatsConfig
     levels: LevelsConfig
     alarms: AlarmSettings
+    podcasts: PodcastSettings
     file: FileSettings
     http: HttpSettings
     microphone: MicrophoneSettings

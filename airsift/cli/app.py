@@ -35,6 +35,8 @@ _COMMANDS = {
     "segment": ("segment", "segment"),
     "classify": ("classify", "classify"),
     "plot": ("plot", "plot"),
+    "chapters": ("chapters", "chapters"),
+    "cut": ("cut", "cut"),
     "repeats": ("repeats", "repeats"),
     "listen": ("listen", "listen"),
     "devices": ("devices", "devices"),

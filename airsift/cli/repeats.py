@@ -20,14 +20,16 @@ from airsift.cli.common import (
     say,
     write_for_machines,
 )
+from airsift.cli.series import LatestOption, SeriesOption
 from stream.lines import iso_time, to_json
 from stream.sinks.format import clock, utc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from airsift.config import Config
     from airsift.json_types import JsonObject
+    from airsift.podcasts.series import Returning
     from fingerprint.repeats.clusters import Cluster, Occurrence
     from fingerprint.repeats.recordings import Recording
     from fingerprint.repeats.store import Store
@@ -51,6 +53,8 @@ def repeats(
     day: Annotated[
         str | None, typer.Option(metavar="YYYY-MM-DD", help="Of the station: what this day has.")
     ] = None,
+    series: SeriesOption = None,
+    latest: LatestOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     store: StoreOption = None,
     config: ConfigOption = None,
@@ -59,7 +63,7 @@ def repeats(
     """Print the pieces that are played several times; no catalogue is needed.
 
     With --store FOLDER, `airsift catalogue name` can name what was found. A running station is
-    searched if repeats.folder is set.
+    searched if repeats.folder is set. With --series only episodes are read that are new.
     """
     from airsift.errors import ConfigError
 
@@ -67,8 +71,16 @@ def repeats(
     if as_json:
         write_for_machines()
     root = store or (Path(settings.repeats.folder) if settings.repeats.folder else None)
-    if bool(paths) == (station is not None):
-        raise ConfigError("repeats: name recordings, or a station with --station; one of both")
+    if bool(paths) + (station is not None) + (series is not None) != 1:
+        raise ConfigError(
+            "repeats: name recordings, a station with --station, or a podcast with --series; one "
+            "of them"
+        )
+    if latest is not None and series is None:
+        raise ConfigError(f"--latest {latest}: is for the feed of --series; leave it out")
+    if series is not None:
+        _print_series(series, latest, store, settings, as_json=as_json)
+        return
     if station is not None:
         _print_station(station, _day(day), _root(root), settings, as_json=as_json)
         return
@@ -165,6 +177,27 @@ def _search(paths: list[Path], root: Path, settings: Config, *, as_json: bool) -
     return failed
 
 
+def _print_series(
+    name_: str, latest: int | None, store: Path | None, settings: Config, *, as_json: bool
+) -> None:
+    """Read the new episodes of a series, and print what comes back in it."""
+    from airsift.cli.series import catalogue_of, episodes_of, read_episodes, store_of
+    from airsift.podcasts.series import Series
+    from stream.runner import stop_on_signals
+
+    with stop_on_signals() as stop, store_of(store, settings, in_cache=True) as root:
+        found, paths, failed = episodes_of(name_, settings, latest, stop)
+        series = Series(found, root)
+        failed |= bool(read_episodes(series, paths, settings, stop, clip_s=settings.repeats.clip_s))
+        if stop.requested:
+            raise typer.Exit(130)
+        kinds = {each.cluster.id: each for each in series.returning(catalogue_of(settings))}
+        clusters = [each.cluster for each in kinds.values()]
+        _print(found, series.store, clusters, series.recordings, None, settings, as_json, kinds)
+    if failed:
+        raise typer.Exit(1)
+
+
 def _print_station(
     station: str, day: date | None, root: Path, settings: Config, *, as_json: bool
 ) -> None:
@@ -197,6 +230,7 @@ def _print(
     day: date | None,
     settings: Config,
     as_json: bool,
+    returning: Mapping[str, Returning] | None = None,
 ) -> None:
     from fingerprint.settings import HOP, SAMPLE_RATE
 
@@ -208,12 +242,17 @@ def _print(
             continue
         shown += 1
         fields = _fields(station, store, cluster, some, recordings, title_of(cluster.id))
+        if returning is not None:
+            fields["guess"] = returning[cluster.id].kind
+            fields["episodes"] = returning[cluster.id].episodes
         if as_json:
             put(to_json(fields))
             continue
         length = clock(cluster.length * HOP / SAMPLE_RATE)
         label = cluster.label.replace("_", " ")
         times = f"{len(cluster.occurrences)} times"
+        if returning is not None:
+            times += f" in {fields['episodes']} of {len(recordings)} episodes"
         head = f"{cluster.id}  {fields['guess']}, {times}, {length}, {label}".rstrip(", ")
         say(f"{head}  {fields['title']}".rstrip())
         for each in some:

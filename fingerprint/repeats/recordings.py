@@ -14,6 +14,7 @@ from fingerprint.repeats.alignment import BLOCK
 from fingerprint.repeats.finder import MIN_LAG
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 _FILE = "recordings.json"
@@ -22,11 +23,23 @@ ROOM = (MIN_LAG // BLOCK + 1) * BLOCK  # frames
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file, and the frames that it has on the axis."""
+    """A file, and the frames that it has on the axis.
+
+    Parameters
+    ----------
+    path : str
+        Where it was when it was read.
+    start, end : int
+        Frames, half-open.
+    audio : str
+        Hash of its audio, by which it is known when it was moved or got other tags; empty where
+        nobody needs that.
+    """
 
     path: str
     start: int
     end: int
+    audio: str = ""
 
 
 def next_start(recordings: list[Recording]) -> int:
@@ -36,7 +49,7 @@ def next_start(recordings: list[Recording]) -> int:
     return -(-(recordings[-1].end + ROOM) // BLOCK) * BLOCK
 
 
-def place_of(recordings: list[Recording], frame: int) -> Recording | None:
+def place_of(recordings: Sequence[Recording], frame: int) -> Recording | None:
     """Return the recording that holds a frame, or the next one; None if there are none."""
     return next((each for each in recordings if frame < each.end), None)
 

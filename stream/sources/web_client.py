@@ -25,7 +25,7 @@ from stream.sources.web_address import PublicOnly, check_scheme, public_name
 from stream.sources.web_errors import WebError, reason_of, refusal_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from http.client import HTTPMessage, HTTPResponse
 
     from stream.sources.settings import HttpSettings
@@ -122,7 +122,14 @@ class WebClient:
         if self.guard is not None:
             self.guard.close()
 
-    def get(self, url: str, start: int = 0, *, validator: str | None = None) -> WebResponse:
+    def get(
+        self,
+        url: str,
+        start: int = 0,
+        *,
+        validator: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> WebResponse:
         """Request the body at an address, from byte `start` on.
 
         Parameters
@@ -133,6 +140,9 @@ class WebClient:
             A server without ranges answers with status 200 and the whole body.
         validator : str, optional
             Entity tag or date: if the body has changed, all of it is returned.
+        headers : mapping, optional
+            Further headers of the request. The answer to a conditional one may be a `WebError` with
+            the status 304.
 
         Raises
         ------
@@ -142,15 +152,15 @@ class WebClient:
             A redirection is not http or https, or is refused by `HttpSettings.allow_private`.
         """
         name = public_name(url)
-        headers = {"User-Agent": USER_AGENT, "Accept": "*/*", **self._asked}
+        sent = {"User-Agent": USER_AGENT, "Accept": "*/*", **self._asked, **(headers or {})}
         if start:
-            headers["Range"] = f"bytes={start}-"
+            sent["Range"] = f"bytes={start}-"
             if validator:
-                headers["If-Range"] = validator
+                sent["If-Range"] = validator
         visited = [url]
         login = self.login(url)
         while True:
-            response = self._request(visited[-1], name, headers, login)
+            response = self._request(visited[-1], name, sent, login)
             if response.status not in _REDIRECTIONS:
                 break
             response.close()

@@ -98,7 +98,7 @@ def test_a_cluster_is_named_and_matched(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "one of both"),
+        ([], "one of them"),
         (["--station", "x"], "repeats.folder is empty"),
         (["--station", "x", "--store", "STORE"], "no such station"),
         (["--station", "x", "--store", "STORE", "--day", "soon"], "must be a date"),
