@@ -4,8 +4,8 @@ python docs/examples/tiny_set.py tiny/
 
 Two labels, siren and applause, are generated; what has neither is the audio of airsift's demo. The
 folder then holds the recordings, ``files.csv`` (what each is, and its split), ``tiny.toml`` (the
-training) and ``broadcast.wav``: 55 s of test recordings, speech and from 15 s on music, with a siren
-from 25 s to 35 s, and applause from 45 s on.
+training) and ``broadcast.wav``: 55 s of test recordings, speech and from 15 s on music, with a
+siren from 25 s to 35 s, and applause from 45 s on.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ RATE = 16_000
 SECONDS = 30
 # Of each generated class.
 GROUPS = {"train": 8, "validation": 3, "test": 4}
+FIRST_TEST = GROUPS["train"] + GROUPS["validation"]
 # Of the demo's audio: a voice, a song or a noise is in one split only.
 PROGRAMME = {
     "train": (
@@ -114,9 +115,13 @@ def demo(name: str, seconds: int = SECONDS) -> NDArray[np.float32]:
 
 def broadcast() -> NDArray[np.float32]:
     """Return speech, then music with a siren in it, then applause."""
-    parts = [demo("reader-6367", 15)[: 15 * RATE], demo("warm-ink"), generated("applause", 99, 10)]
+    parts = [
+        demo("reader-6367", 15)[: 15 * RATE],
+        demo("warm-ink"),
+        generated("applause", FIRST_TEST, 10),
+    ]
     samples = np.concatenate(parts)
-    samples[25 * RATE : 35 * RATE] += generated("siren", 99, 10)
+    samples[25 * RATE : 35 * RATE] += generated("siren", FIRST_TEST, 10)
     return np.clip(samples, -1, 1)
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import commands
 import configuration
+import python
 import schemas
 import sources
 from mkdocs.exceptions import PluginError
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 GENERATORS = {
     "commands": commands.markdown,
     "configuration": configuration.markdown,
+    "python": python.markdown,
     "schemas": schemas.markdown,
 }
 _MARK = re.compile(r"^<!-- (generated|included): ([\w./-]+) -->$", re.M)
