@@ -13,6 +13,8 @@ Everything else of this package is the application behind the command ``airsift`
 """
 
 from importlib import import_module
+from importlib.util import find_spec
+from os.path import dirname
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -64,9 +66,29 @@ def __getattr__(name: str) -> object:
     """Load a public name, when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module 'airsift' has no attribute {name!r}")
+    _check_packages()
     value: object = getattr(import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
+
+
+def _check_packages() -> None:
+    """Refuse to go on where a program's own ``model.py``, say, stands before our package.
+
+    The command line puts its packages first; a library must leave the order of a program alone.
+    """
+    root = dirname(dirname(__file__))  # noqa: PTH120  # pathlib takes longer than all else here
+    for name in ("fingerprint", "model", "stream"):
+        try:
+            spec = find_spec(name)
+        except ValueError:  # a module that was made without a file
+            spec = None
+        found = (spec and spec.origin) or "no file of that name"
+        if dirname(dirname(found)) != root:  # noqa: PTH120
+            raise ImportError(
+                f"airsift's package {name!r} is hidden by {found}: rename that, or run the program "
+                "from another folder"
+            )
 
 
 def __dir__() -> list[str]:

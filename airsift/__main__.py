@@ -14,6 +14,13 @@ def main() -> None:
 
     Long-running commands may be signalled to end while they still import libraries.
     """
+    try:
+        _run()
+    except KeyboardInterrupt:  # while libraries are imported: a command itself ends with it too
+        sys.exit(130)
+
+
+def _run() -> None:
     prefer_installed_modules()
     use_one_blas_thread()
     command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")

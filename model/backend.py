@@ -285,14 +285,14 @@ def _best(device: str, front_end: str, models: Sequence[Path]) -> str:
     if lacking:
         log.info("%s is not there: torch computes, which is slower on a CPU", lacking[0])
         return "torch"
-    if device == "auto" and _has_driver():
+    if device == "auto" and has_driver():
         import torch
 
         return "torch" if torch.cuda.is_available() else "onnx"
     return "onnx"
 
 
-def _has_driver() -> bool:
+def has_driver() -> bool:
     """Return whether there may be a GPU."""
     if sys.platform == "win32":
         try:

@@ -48,7 +48,8 @@ def segment(
         Tracks that are identified in the music.
     config : path or mapping, optional
         A TOML file; or a mapping of keys of the configuration that differ from the defaults, as
-        ``{"smoothing.min_segment_s": 2}``. ``AIRSIFT_`` variables count as for the command line.
+        ``{"smoothing.min_segment_s": 2}``. ``AIRSIFT_`` variables count as for the command line;
+        the user's own file does not.
     name : str, optional
         Name of the result; by default the path, or "array".
     track : str, optional

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from airsift.cli.at_once import at_once
 from airsift.cli.common import ConfigOption, SetOption, inform, load_config, say
 from airsift.errors import ConfigError
 
@@ -46,8 +46,7 @@ def send_test(
             "alarms.email.to or alarms.command.run"
         )
     pair = sample_alarms(station)
-    with ThreadPoolExecutor(len(targets)) as pool:
-        problems = list(pool.map(lambda target: _try(target, pair), targets))
+    problems = list(at_once(lambda target: _try(target, pair), targets, len(targets)))
     for target, problem in zip(targets, problems, strict=True):
         say(f"{target.name}: {f'FAILS: {problem}' if problem else 'delivered'}")
     if not settings.alarms.enabled:

@@ -62,6 +62,7 @@ _COMMANDS = {
     "experiment": ("experiment", "experiment"),
     "explain": ("explain", "explain"),
     "demo": ("demo", "demo"),
+    "doctor": ("doctor", "doctor"),
     "config": ("config", "show"),
     "completion": ("completion", "completion"),
 }

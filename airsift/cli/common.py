@@ -106,15 +106,18 @@ def load_layers(path: Path | None, sets: list[str] | None) -> Loaded:
     """
     from airsift.config import load
 
-    file = path or _user_config()
+    file = config_file(path)
     if file is not None:
         log.info("reads %s", file)
     return load(file, sets or [])
 
 
-def _user_config() -> Path | None:
+def config_file(path: Path | None) -> Path | None:
+    """Return the configuration file that is read: `path`, else the user's own, if there is one."""
     from airsift.xdg import user_config
 
+    if path is not None:
+        return path
     try:
         file = user_config()
     except ConfigError:  # a user without a home directory has no file in it

@@ -41,7 +41,7 @@ def evaluate(
     ] = "0.5,0.5",
     programmes: Annotated[int, typer.Option(min=0, help="Programmes of 3 minutes.")] = 20,
     config: Annotated[
-        str | None,
+        Path | None,
         typer.Option(
             help="TOML file that --model was trained with, for labels of your own: their "
             "precision, recall and F, and nothing else."
@@ -111,7 +111,7 @@ def evaluate(
         output.write(block, tables.sources_page(predictions, part, levels), plotted)
 
 
-def of_own_labels(corpus: Path, model: Path | None, config: str, split: Split) -> str:
+def of_own_labels(corpus: Path, model: Path | None, config: Path, split: Split) -> str:
     """Return the table of a network with labels of its own."""
     from airsift.errors import ConfigError
     from model import classifier
@@ -121,7 +121,7 @@ def of_own_labels(corpus: Path, model: Path | None, config: str, split: Split) -
 
     if model is None:
         raise ConfigError("--config is about labels of your own: name the network with --model")
-    task = tasks.load_task(tasks.find(config))
+    task = tasks.load_task(tasks.find_task(config))
     dataset.decode_manifest(task, corpus, inform)
     inform(f"reading the {split} split")
     loaded = classifier.load(model)

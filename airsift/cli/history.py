@@ -93,7 +93,13 @@ def history(
         return
     if as_json and as_csv:
         raise ConfigError("--json and --csv: choose one of the two")
-    if at is not None and (since or until or label or track or as_csv):
+    # An option that is given is meant, also where a script has no value for it.
+    for name, text in (("label", label), ("track", track)):
+        if text is not None and not text.strip():
+            raise ConfigError(f"--{name}: is empty; write what is asked for, or leave it out")
+    in_time = since is not None or until is not None
+    of_events = in_time or label is not None or track is not None
+    if at is not None and (of_events or as_csv):
         raise ConfigError(
             "--at gives what played at one time: leave out --since, --until, --label, --track and "
             "--csv"
@@ -113,13 +119,13 @@ def history(
         names = known_stations(opened, station)
         if at is not None:
             _print_moment(opened, names, read_time(at, zone), zone, as_json=as_json)
-        elif not (station or since or until or label or track or kind):
+        elif not (station or kind or of_events):
             _print_stations(opened, zone, as_json=as_json, as_csv=as_csv)
         else:
             bounds = _bounds(since, until, zone, everything=track is not None)
             kinds = kind or (["match"] if track else ["segment"] if label else list(SHOWN))
             found = opened.rows(
-                station, kinds, *bounds, label=label, track=track, undated=not (since or until)
+                station, kinds, *bounds, label=label, track=track, undated=not in_time
             )
             _print_rows(
                 divided(opened, found),

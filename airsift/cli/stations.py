@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from airsift.cli.at_once import at_once
 from airsift.cli.common import ConfigOption, SetOption, complain, load_config, say
 from airsift.cli.rows import Format, Rows
 
@@ -68,13 +68,12 @@ def check(
         kafka=partial(_of_kafka, settings),
     )
     failed = len(read.problems)
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for checked in pool.map(look, read.enabled.values()):
-            failed += bool(checked.problem)
-            if rows is not None:
-                rows.write(asdict(checked))
-            else:
-                say(_in_words(checked))
+    for checked in at_once(look, list(read.enabled.values()), _AT_ONCE):
+        failed += bool(checked.problem)
+        if rows is not None:
+            rows.write(asdict(checked))
+        else:
+            say(_in_words(checked))
     if failed:
         raise typer.Exit(1)
 

@@ -18,10 +18,9 @@ def train(
     corpus: Corpus,
     folder: Annotated[Path, typer.Argument(help="Folder of the training.")],
     config: Annotated[
-        str | None,
+        Path | None,
         typer.Option(
-            help="TOML file: your own labels, classes and windows; or voice or singer, which are "
-            "airsift's."
+            help="TOML file: your own labels, classes and windows; or voice, or singer, of ours."
         ),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Batches of 64 windows.")] = None,
@@ -55,8 +54,8 @@ def train(
     if config is None:
         planned = plan.shipped(corpus, tasks.parse_settings(Path("--set"), given))
     else:
-        file = tasks.find(config)
-        planned = plan.custom(corpus, file, tasks.load_task(file, **given), inform)
+        config = tasks.find_task(config)
+        planned = plan.custom(corpus, config, tasks.load_task(config, **given), inform)
     settings, labels, input_keys = planned.settings, planned.labels, planned.input_keys
     with cache.exclusive(folder):
         watch = writer(folder) if tensorboard else None

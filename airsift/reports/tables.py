@@ -247,7 +247,8 @@ _PARTS: dict[Part, tuple[tuple[Column, ...], _Rows]] = {
         (
             Column("uptime", _NUMBER), *_AIRTIME,
             *_columns(
-                plays=_INTEGER, tracks=_INTEGER, new_tracks=_INTEGER, unnamed_music_s=_NUMBER,
+                plays=_INTEGER, distinct_tracks=_INTEGER, new_tracks=_INTEGER,
+                unnamed_music_s=_NUMBER,
                 stored_since=_TIME,
             ),
         ),

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import permutations
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
@@ -27,19 +26,20 @@ from model.training.mixture import MixtureSource, Solo, mix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from model.corpus.feature_store import FeatureStore
     from model.corpus.groups import Clip
     from model.corpus.sources import Split
     from model.training.mixture import Recipe
 
+SHIPPED = ("voice", "singer")  # tasks that come with airsift, in the folder of its defaults
 SEMITONES_PER_OCTAVE = 12
 # Old and new names of keys, so that a file with an old name gets a precise error.
 RENAMED = {
     "passes": "repeats", "most_seconds": "max_seconds_per_group", "balance": "source_balance",
     "train.clean_at": "train.filter_labels_at",
 }  # fmt: skip
-OWN = ("voice", "singer")  # beside configs/default.toml, in a wheel too
 Share = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -143,17 +143,11 @@ class Task:
         )
 
 
-def find(name: str) -> Path:
-    """Return a task file by its path, or one of airsift's own by its name.
-
-    Parameters
-    ----------
-    name : str
-        As "mine.toml", or "voice"; a file that is there comes first.
-    """
-    if name in OWN and not Path(name).exists():
+def find_task(name: Path) -> Path:
+    """Return the file of a task: a path, or the name of one that comes with airsift."""
+    if str(name) in SHIPPED and not name.exists():
         return default_file().with_name(f"{name}.toml")
-    return Path(name)
+    return name
 
 
 def load_task(path: Path, **overrides: object) -> Task:

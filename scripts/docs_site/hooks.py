@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import commands
 import configuration
-import python
 import schemas
 import sources
 from mkdocs.exceptions import PluginError
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 GENERATORS = {
     "commands": commands.markdown,
     "configuration": configuration.markdown,
-    "python": python.markdown,
     "schemas": schemas.markdown,
 }
 _MARK = re.compile(r"^<!-- (generated|included): ([\w./-]+) -->$", re.M)

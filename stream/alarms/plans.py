@@ -101,22 +101,23 @@ class PlanOfFile:
         self._watch = FileWatch(path)
         self._entries: dict[str, StationEntry] = {}
         self._logged: frozenset[str] = frozenset()
-        self._plan = self._read()
+        self._plan = self._read(again=False)
 
     def __call__(self) -> AlarmPlan:
         """Return the rules as they are now."""
         if self._watch.has_changed():
             try:
-                self._plan = self._read()
+                self._plan = self._read(again=True)
             except ConfigError as error:
                 log.warning("%s; the alarms stay as they are", error)
         return self._plan
 
-    def _read(self) -> AlarmPlan:
-        read = read_stations(self._path, self._http, self._kafka, self._settings.rules)
+    def _read(self, *, again: bool) -> AlarmPlan:
+        rules = self._settings.rules
+        read = read_stations(self._path, self._http, self._kafka, rules, again=again)
         lines = {problem.text for problem in read.problems}
         for line in sorted(lines - self._logged):
-            log.warning("%s", line)
+            log.warning(line)  # the text is the kind of the line, so all are written
         self._logged = frozenset(lines)
         wrong = {problem.name for problem in read.problems}
         kept = {name: each for name, each in self._entries.items() if name in wrong}

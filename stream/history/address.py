@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import URL, Engine, QueuePool, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 
 from airsift.errors import ConfigError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry as _PoolEntry
 
 _POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
 _RULE = (
@@ -27,6 +28,7 @@ _RULE = (
     "database.password_file or ~/.pgpass"
 )
 _SQLITE_WAIT_S = 10.0  # for the lock of another writer, before it counts as away
+_FILE = "file"  # of what a connection of SQLite remembers
 _DEAD_MS = 30_000  # without an answer, after which a connection to PostgreSQL is dead
 
 
@@ -78,7 +80,8 @@ def open_engine(address: Address, *, connect_timeout_s: float, read_only: bool =
     """Return an engine; nothing is connected yet.
 
     In SQLite a writer's transactions begin with the lock, so that two writers wait for each other
-    instead of failing in the middle.
+    instead of failing in the middle. A file that was removed or replaced is opened anew: its
+    connection would go on with what has no name any more.
     """
     if address.is_sqlite:
         return _sqlite_engine(address, read_only=read_only)
@@ -119,7 +122,8 @@ def _sqlite_engine(address: Address, *, read_only: bool) -> Engine:
         )
 
     engine = create_engine("sqlite:///", creator=connect, hide_parameters=True, poolclass=QueuePool)
-    event.listen(engine, "connect", _prepare(read_only=read_only))
+    event.listen(engine, "connect", _prepare(path, read_only=read_only))
+    event.listen(engine, "checkout", _refuse_another(path))
     begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
 
     def send_begin(connection: Connection) -> None:
@@ -129,8 +133,9 @@ def _sqlite_engine(address: Address, *, read_only: bool) -> Engine:
     return engine
 
 
-def _prepare(*, read_only: bool) -> Callable[[DBAPIConnection, object], None]:
-    def prepare(connection: DBAPIConnection, _: object) -> None:
+def _prepare(path: Path, *, read_only: bool) -> Callable[[DBAPIConnection, _PoolEntry], None]:
+    def prepare(connection: DBAPIConnection, entry: _PoolEntry) -> None:
+        entry.info[_FILE] = _file_of(path)
         if not read_only:
             # Readers and the writer do not wait for each other; what is committed is on the disk.
             connection.execute("PRAGMA journal_mode=WAL")
@@ -138,6 +143,23 @@ def _prepare(*, read_only: bool) -> Callable[[DBAPIConnection, object], None]:
             connection.execute("PRAGMA foreign_keys=ON")
 
     return prepare
+
+
+def _refuse_another(path: Path) -> Callable[[DBAPIConnection, _PoolEntry, object], None]:
+    def refuse(_: DBAPIConnection, entry: _PoolEntry, __: object) -> None:
+        if entry.info[_FILE] != _file_of(path):
+            raise DisconnectionError(f"{path} is another file than before")  # connects again
+
+    return refuse
+
+
+def _file_of(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from others that had its name."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _read(password_file: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,6 +12,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     delete,
+    event,
     func,
     or_,
     select,
@@ -38,6 +40,9 @@ T = TypeVar("T")
 class Writer:
     """Writes to a database, which it brings to its version first. For one thread.
 
+    Each connection is one to a database that may be another: a copy from before, or a new file. So
+    its version is looked at, and the numbers of series and tracks are looked up, anew.
+
     Parameters
     ----------
     engine : Engine
@@ -52,6 +57,7 @@ class Writer:
         self._is_open = False
         self._series: dict[tuple[str, str], tuple[int, int]] = {}  # number and reach
         self._tracks: dict[str, int] = {}
+        event.listen(engine, "connect", self._forget)
 
     def open(self) -> None:
         """Connect, and create or upgrade the tables, once.
@@ -63,10 +69,8 @@ class Writer:
         SQLAlchemyError
             It cannot be reached or written to.
         """
-        if not self._is_open:
-            with self._engine.begin() as connection:
-                migrate(connection, self._name)
-            self._is_open = True
+        with self._transaction():
+            pass
 
     def write(self, rows: Sequence[Row]) -> None:
         """Write rows: all, or none. Writing them again changes nothing.
@@ -76,12 +80,11 @@ class Writer:
         rows : sequence of Row
             In order of writing; of one event id the last stays (`Row.replaces`).
         """
-        self.open()
         rows = latest(rows)
         if len(self._series) + len(self._tracks) > _MAX_KNOWN:
             self._series.clear()
             self._tracks.clear()
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             if not rows:
                 connection.execute(select(series.c.id).limit(1))  # whether anybody answers
             known = self._number_series(connection, rows)
@@ -102,11 +105,10 @@ class Writer:
         now_ms : int
             The time now.
         """
-        self.open()
         removed = 0
         for kind, days in keep_days.items():
             before = now_ms - round(days * _DAY_MS)
-            with self._engine.begin() as connection:
+            with self._transaction() as connection:
                 numbers = connection.scalars(select(series.c.id).where(series.c.kind == kind)).all()
             for number in numbers:
                 while count := self._prune_some(number, before):
@@ -115,7 +117,7 @@ class Writer:
 
     def _prune_some(self, number: int, before: int) -> int:
         key = (events.c.series_id, events.c.start_sample, events.c.subject)
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             old = connection.execute(
                 select(*key)
                 .where(
@@ -139,15 +141,28 @@ class Writer:
 
     def newest_ms(self) -> int | None:
         """Return when the newest dated event began; None where there is none."""
-        self.open()
         newest = None
-        with self._engine.begin() as connection:
+        with self._transaction() as connection:
             for number in connection.scalars(select(series.c.id)).all():
                 last = connection.scalar(
                     select(func.max(events.c.starts_ms)).where(events.c.series_id == number)
                 )
                 newest = max(filter(None, (newest, last)), default=None)
         return newest
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:  # connects, if it has to
+            if not self._is_open:
+                migrate(connection, self._name)
+            yield connection
+        self._is_open = True
+
+    def _forget(self, *_: object) -> None:
+        """Note that there is a new connection."""
+        self._is_open = False
+        self._series.clear()
+        self._tracks.clear()
 
     def _number_series(
         self, connection: Connection, rows: Sequence[Row]

@@ -198,6 +198,8 @@ def read_stations(
     http: HttpSettings,
     kafka: Section | None = None,
     rules: RulesSettings | None = None,
+    *,
+    again: bool = False,
 ) -> StationList:
     """Read a file that lists stations.
 
@@ -211,12 +213,16 @@ def read_stations(
         The section ``[kafka]``; without it, stations of Kafka cannot be used.
     rules : RulesSettings, optional
         The section ``[alarms.rules]``, for the same; default: the defaults.
+    again : bool
+        Whether it was read before: then a pipe, which could be waited for without end, is refused.
 
     Raises
     ------
     ConfigError
         It cannot be read, is no TOML, or has other tables.
     """
+    if again and path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is no file: it cannot be read again; name a TOML file")
     try:
         read = read_toml(path)
     except OSError as error:

@@ -109,7 +109,7 @@ class StationsSource(Source):
         self._warnings: list[str] = []
         self._behind_s = 0.0
         self._logged: frozenset[str] = frozenset()
-        self._listed = read = self._read()
+        self._listed = read = self._read(again=False)
         self._follow(read)
 
     def reload(self) -> None:
@@ -201,10 +201,10 @@ class StationsSource(Source):
     def _all_shared(self) -> list[SharedReceiver]:
         return [*self._leaving_shared, *list(self._shared.values())]
 
-    def _read(self) -> StationList:
+    def _read(self, *, again: bool) -> StationList:
         """Read the list; refuse one without stations, as a full disk or an editor leaves it."""
         kafka = self._kafka.settings if self._kafka is not None else None
-        read = read_stations(self._path, self._http, kafka, self._rules)
+        read = read_stations(self._path, self._http, kafka, self._rules, again=again)
         self._log_problems(read)
         if not read.enabled:
             raise ConfigError(f"{self._path} has no station that can be used: add [[stations]]")
@@ -240,18 +240,18 @@ class StationsSource(Source):
 
     def _read_again(self) -> None:
         try:
-            read = self._read()
+            read = self._read(again=True)
         except ConfigError as error:
             log.warning("%s; the stations stay as they are", error)
             return
         self._follow(read)
 
     def _log_problems(self, read: StationList) -> None:
-        """Log the problems that are new."""
+        """Log the problems that are new; the text is the kind of the line, so all are written."""
         lines = [problem.text for problem in read.problems]
         for line in lines:
             if line not in self._logged:
-                log.warning("%s", line)
+                log.warning(line)
         self._logged = frozenset(lines)
 
     def _follow(self, read: StationList) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,15 +23,24 @@ KILLER = "raise SystemExit('{} of the wrong folder')\n"
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from the repository and install it, and nothing else, into a folder."""
-    wheels, site = tmp_path_factory.mktemp("wheels"), tmp_path_factory.mktemp("site")
-    build = [*PIP, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(wheels)]
-    subprocess.run([*build, str(ROOT)], check=True, timeout=300)
-    (wheel,) = wheels.glob("airsift-*.whl")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_wheel(ROOT, tmp_path_factory.mktemp("wheels"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the wheel, and nothing else, into a folder."""
+    site = tmp_path_factory.mktemp("site")
     install = [*PIP, "install", "--no-deps", "--no-index", "--target", str(site), str(wheel)]
     subprocess.run(install, check=True, timeout=300)
     return site
+
+
+def build_wheel(source: Path, folder: Path) -> Path:
+    build = [*PIP, "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(folder)]
+    subprocess.run([*build, str(source)], check=True, timeout=300)
+    (wheel,) = folder.glob("airsift-*.whl")
+    return wheel
 
 
 def run(site: Path, cwd: Path, *arguments: str, module: bool = False, path: str = "") -> str:
@@ -153,6 +165,11 @@ def test_everything_that_is_shipped_is_found_without_the_repository(
         "    assert backend.front_end(DEFAULT_WEIGHTS) and backend.classifier(VOICE_WEIGHTS)\n"
         "assert all(map(config.load, map(config.find, '12345678')))\n"
         "assert sources.debian_items() and voices.known_voices()\n"
+        "from pathlib import Path\n"
+        "from model.training.config import find_task, load_task\n"
+        "assert load_task(find_task(Path('voice'))).labels == ('female', 'male')\n"
+        "import stream.kafka\n"
+        "assert (Path(stream.kafka.__file__).parent / 'schemas' / 'segment.json').is_file()\n"
         "assert all(len(assemble(name).samples) for name in programmes())\n"
     )
     subprocess.run(
@@ -162,3 +179,77 @@ def test_everything_that_is_shipped_is_found_without_the_repository(
         timeout=120,
         check=True,
     )
+
+
+LIBRARY = """
+import math, sys
+from pathlib import Path
+import airsift
+assert Path(airsift.__file__).is_relative_to(sys.argv[1]), airsift.__file__
+assert Path(airsift.__file__).with_name("py.typed").is_file()
+tone = [0.3 * math.sin(0.2 * n) for n in range(16_000 * 6)]
+found = airsift.segment(tone, 16_000)
+assert found.duration_s == 6.0 and found, found
+assert len(airsift.classify(tone, 16_000)) == 2
+with airsift.Catalogue("shelf", create=True) as shelf:
+    shelf.add(sys.argv[2], title="Starfall")
+    [match] = airsift.segment(sys.argv[2], catalogue=shelf).matches
+    assert match.title == "Starfall"
+with airsift.Stream(16_000) as stream:
+    assert [*stream.events([tone])] == [*found]
+print("fine")
+"""
+
+
+@pytest.mark.slow
+def test_the_installed_library_works_in_any_folder(installed: Path, tmp_path: Path) -> None:
+    song = ROOT / "stream/demo/audio/starfall.opus"
+    done = subprocess.run(
+        [sys.executable, "-c", LIBRARY, str(installed), str(song)],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(installed), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("fine\n", 0), done.stderr
+
+
+@pytest.mark.parametrize("make", [hostile, packages])
+def test_a_program_with_modules_of_our_names_is_told(
+    installed: Path, tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    folder = make(tmp_path / "work")
+    for name in ("json", "logging", "numpy"):  # Python itself would fail
+        (folder / f"{name}.py").unlink(missing_ok=True)
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / "program.py").write_text("import airsift\nairsift.segment\n")
+    done = subprocess.run(
+        [sys.executable, str(folder / "program.py")],
+        env={"PYTHONPATH": str(installed), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ImportError: airsift's package '"), done.stderr
+    assert "rename that" in last
+    assert str(folder) in last
+
+
+@pytest.mark.slow
+def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, timeout=300, capture_output=True)
+    (archive,) = tmp_path.glob("airsift-*.tar.gz")
+    (tmp_path / "wheels").mkdir()
+    again = build_wheel(archive, tmp_path / "wheels")
+    assert again.name == wheel.name
+    assert contents(again) == contents(wheel)
+
+
+def contents(wheel: Path) -> dict[str, bytes]:
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}

@@ -77,6 +77,9 @@ def test_json_says_the_same(report):
     assert sum(hour["music_s"] for hour in north["hours"]) == north["music_s"] == 79_080
     assert north["playlist"][1]["under_speech_s"] == 50
     assert [each["cluster"] for each in north["unknown"]] == ["59ffb420f9"]
+    assert north["distinct_tracks"] == len(north["tracks"]) == 4
+    for part in set(Part) - {Part.stations}:  # no name is of a table and of a number
+        assert len(north[part]) + len(hostile[part]) == len(table_of(report, part).rows), part
 
 
 @pytest.mark.slow

@@ -67,7 +67,12 @@ def test_a_task_is_read_from_its_file(tmp_path: Path) -> None:
     assert [kind for kind, _ in drawn[2]] == ["advert", "programme"]
 
 
-def test_the_voice_task_is_whole() -> None:
+def test_the_voice_task_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert config.find_task(Path("voice")) == CONFIGS / "voice.toml"
+    assert config.find_task(Path("mine.toml")) == Path("mine.toml")
+    (tmp_path / "voice").touch()
+    assert config.find_task(Path("voice")) == Path("voice")
     read = config.load_task(CONFIGS / "voice.toml")
     assert set(read.groups.values()) == {"female", "male"}
     assert read.labels == ("female", "male")

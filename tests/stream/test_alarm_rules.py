@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,11 @@ def test_a_list_is_read_again_when_it_changes(
     assert set(third.expected) == {"a", "b"}  # a is as it was
     assert then("[[stations") is third
     assert then("") is third
+    path.unlink()
+    os.mkfifo(path)
+    for _ in range(3):
+        clock.now += 2.0
+        assert plan_of() is third
     assert "the alarms stay as they are" in caplog.text
 
 

@@ -9,12 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from airsift.errors import Backpressure, ConfigError
 from stream.events import Decision, Gap, Segment
+from stream.history.address import open_engine
 from stream.history.postgres_server import PASSWORD, postgres_programs, postgres_server
 from stream.history.reader import open_history
 from stream.history.rows import published, row_of
+from stream.history.schema import VERSIONS, metadata
 from stream.pipeline import Pipeline
 from stream.runner import Stop, run_source
 from stream.sinks.database import DatabaseSink
@@ -328,6 +331,68 @@ def test_what_a_killed_process_has_flushed_is_written_by_the_next(tmp_path):
     DatabaseSink(settings).close()
     assert [event["start_sample"] for event in stored(settings)] == list(range(5))
     assert spooled(settings) == 0
+
+
+def put_another(base):
+    """Put a database in the place of one that is in use: a copy from before, with other numbers."""
+    if base.is_sqlite:
+        for path in Path(base.url).parent.glob(f"{Path(base.url).name}*"):
+            path.unlink()
+    else:
+        engine = open_engine(base.address, connect_timeout_s=2)
+        with engine.begin() as connection:
+            for table in (*metadata.tables, VERSIONS):
+                connection.execute(text(f"DROP TABLE {table} CASCADE"))
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid != pg_backend_pid()"
+                )
+            )
+        engine.dispose()
+    with base.writer() as writer:
+        writer.write([row_of(segment(5, station=name)) for name in ("other", "more", "radio")])
+
+
+def test_a_database_that_is_replaced_gets_what_comes_then(base, settings):
+    sink = DatabaseSink(settings)
+    sink.write([segment(1), segment(1, station="talk")])
+    sink.flush()
+    for again in range(2):
+        put_another(base)
+        sink.write([segment(10 + again), segment(10 + again, station="talk")])
+        sink.flush()
+        wait_until(lambda: not spooled(settings), 30)
+    sink.close()
+    found = sorted((each["station"], each["start_sample"] // RATE) for each in stored(settings))
+    assert found == [("more", 5), ("other", 5), ("radio", 5), ("radio", 11), ("talk", 11)]
+
+
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda folder: [path.unlink() for path in folder.glob("h.db*")],
+        lambda folder: (folder / "h.db").rename(folder / "old.db"),
+        lambda folder: folder.rename(folder.with_name("moved")),
+        lambda folder: (folder.rename(folder.with_name("moved")), folder.mkdir()),
+    ],
+)
+def test_a_file_that_is_moved_away_takes_nothing_with_it(tmp_path, move):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    settings = database_settings(folder / "h.db", tmp_path)
+    sink = DatabaseSink(settings)
+    sink.write([segment(1)])
+    sink.flush()
+    move(folder)
+    sink.write([segment(2)])
+    sink.flush()
+    folder.mkdir(exist_ok=True)  # a disk that is there again
+    wait_until(lambda: not spooled(settings), 30)
+    sink.write([segment(3)])
+    sink.close()
+    found = [each["start_sample"] // RATE for each in stored(settings)]
+    assert found == [2, 3]
 
 
 def test_one_row_that_is_refused_costs_only_itself(settings, caplog):

@@ -18,7 +18,6 @@ from airsift.errors import ConfigError, SpecMismatch
 from model import classifier
 from model.corpus import cache, splits
 from model.networks import presets
-from model.training import config as tasks
 from model.training import states
 from model.weights import sha256_of
 from stream.audio import AudioChunk
@@ -356,9 +355,3 @@ def test_the_tutorials_network_runs_without_torch(tiny: Path) -> None:
     events = pipeline.push([AudioChunk("a", 0, samples, RATE)], last=True)
     found = [event.label for event in events if event.kind == "segment" and event.final]
     assert found[0] == "speech"
-
-
-def test_airsifts_own_tasks_are_found_by_their_names(tmp_path: Path) -> None:
-    for name in tasks.OWN:
-        assert tasks.load_task(tasks.find(name)).labels == ("female", "male")
-    assert tasks.find("mine.toml") == Path("mine.toml")

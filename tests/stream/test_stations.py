@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import os
 import threading
 import time
 from collections import defaultdict
@@ -21,6 +23,7 @@ from stream.sources.base import Lost, Source, SourceItem
 from stream.sources.settings import HttpSettings
 from stream.stations.entry import StationEntry
 from stream.stations.source import StationsSource
+from stream.telemetry.logs import logging_to
 from tests.waiting import wait_until
 
 RATE = 8_000
@@ -254,6 +257,8 @@ def test_a_list_without_a_station_that_can_be_used_is_refused(tmp_path: Path) ->
         lambda path: path.unlink(),
         lambda path: (path.unlink(), path.mkdir()),
         lambda path: (path.unlink(), path.symlink_to(path)),
+        lambda path: (path.unlink(), os.mkfifo(path)),
+        lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
     ],
 )
 def test_what_is_no_list_any_more_leaves_the_stations_as_they_are(
@@ -269,6 +274,25 @@ def test_what_is_no_list_any_more_leaves_the_stations_as_they_are(
         assert [item.station for item in found] == ["a", "a"]
         assert list(source.entries) == ["a"]
     assert "the stations stay as they are" in caplog.text
+
+
+def test_each_entry_that_is_wrong_is_a_line_of_the_log(tmp_path: Path) -> None:
+    path, script, out = tmp_path / "list", Script([1]), io.StringIO()
+    write(path, ["a"], "".join(f'[[stations]]\nname = "%s{n}"\n' for n in range(20)))
+    with logging_to(out), closing(opened(path, {"a": script})) as source:
+        drained(source)
+    lines = [line for line in out.getvalue().splitlines() if "is left out" in line]
+    assert [f"%s{n} is left out" in line for n, line in enumerate(lines)] == [True] * 20
+
+
+def test_a_list_may_come_from_a_pipe_once(tmp_path: Path) -> None:
+    path, script = tmp_path / "list", Script([1])
+    os.mkfifo(path)
+    writer = threading.Thread(target=write, args=(path, ["a"]))
+    writer.start()
+    with closing(opened(path, {"a": script})) as source:
+        assert list(drained(source)) == ["a"]
+    writer.join()
 
 
 def test_a_fast_file_waits_for_its_reader(tmp_path: Path) -> None:
