@@ -52,7 +52,7 @@ RUN /opt/airsift/bin/pip install --no-deps --no-build-isolation . \
 
 FROM python:3.11-slim-bookworm AS service
 
-ARG VERSION=0.1.0
+ARG VERSION=0.2.0
 LABEL org.opencontainers.image.title="airsift" \
       org.opencontainers.image.description="Finds speech and music in radio and podcasts as they arrive, and identifies the music." \
       org.opencontainers.image.licenses="Apache-2.0" \

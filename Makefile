@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help demo test long quick kills install edge kafka registry postgres page man docs helm lint bench chaos matching fuzz clean
+.PHONY: help demo test long quick kills install edge kafka registry postgres page man release-check docs helm lint bench chaos matching fuzz clean
 
 help:
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 demo: install ## install, then run two stations, a broker and a catalogue, in a browser and here
 	$(BIN)/airsift demo --web
@@ -78,6 +78,9 @@ man: install ## write a manual page for each command to dist/man
 
 docs: install ## write build/docs, the documentation as pages for any web server
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+release-check: install ## build a release twice into dist/release, and look at its contents, licences and versions
+	$(BIN)/python -m scripts.release
 
 helm: .helm/helm ## build Helm for the tests of the chart; needs Go
 

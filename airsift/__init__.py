@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from airsift.api.streaming import Stream as Stream
     from airsift.errors import AirsiftError as AirsiftError
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # Where each public name is.
 _HOMES = {

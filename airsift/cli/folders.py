@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -42,24 +43,26 @@ def find_files(paths: list[Path]) -> Found:
 
     Links are followed; a folder that is reached in several ways is read once.
     """
-    found, seen = Found(), set[tuple[int, int]]()
+    found = Found()
+    seen = set[tuple[int, int]]()
     for path in paths:
-        if not path.is_dir():
-            found.files.append(path)
-            continue
-        before = len(found.files), found.failed
-        others = _scan(path, found, seen)
-        if (len(found.files), found.failed) == before and others is not None:
-            found.problems.append(
-                f"{path}: holds no audio files by their names ({others} others); a file that is "
-                "named itself is tried whatever it is called"
-            )
+        found.files += iter_files(path, found, seen) if path.is_dir() else [path]
     return found
 
 
-def _scan(top: Path, found: Found, seen: set[tuple[int, int]]) -> int | None:
-    """Add the files of a folder; return the number of other files, None if it was read before."""
-    others, folders, is_new = 0, [top], False
+def iter_files(top: Path, found: Found, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """Yield the audio files in a folder and all below it, as they are found.
+
+    Parameters
+    ----------
+    top : Path
+        The folder.
+    found : Found
+        Takes the problems.
+    seen : set of (int, int)
+        Folders that were read, by device and number; takes those that are read.
+    """
+    failed, n_files, others, folders, is_new = found.failed, 0, 0, [top], False
     while folders:
         folder = folders.pop()
         try:
@@ -79,7 +82,8 @@ def _scan(top: Path, found: Found, seen: set[tuple[int, int]]) -> int | None:
                 if entry.is_dir():
                     below.append(path)
                 elif _is_audio(path, is_file=entry.is_file()):
-                    found.files.append(path)
+                    n_files += 1
+                    yield path
                 elif entry.is_symlink() and not path.exists() and _has_suffix(path):
                     _fail(found, f"{path}: is a link that leads nowhere; remove it, or mend it")
                 else:
@@ -87,7 +91,11 @@ def _scan(top: Path, found: Found, seen: set[tuple[int, int]]) -> int | None:
             except OSError as error:  # a link to itself, a file in a folder that is locked
                 _fail(found, f"{path}: cannot be read ({error.strerror}); check what it is")
         folders += reversed(below)
-    return others if is_new else None
+    if is_new and not n_files and found.failed == failed:
+        found.problems.append(
+            f"{top}: holds no audio files by their names ({others} others); a file that is named "
+            "itself is tried whatever it is called"
+        )
 
 
 def _fail(found: Found, problem: str) -> None:

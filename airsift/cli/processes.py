@@ -6,12 +6,18 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+    wait,
+)
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
-from queue import SimpleQueue
+from contextlib import contextmanager, suppress
+from multiprocessing import active_children, get_context, parent_process
+from queue import Empty, SimpleQueue
 from typing import Protocol, TypeVar
 
 from airsift.cli.common import verbosity
@@ -22,6 +28,8 @@ Result = TypeVar("Result")
 Returned = TypeVar("Returned")
 
 _SORTED = 8  # items per process, at the end of a list, that are sorted by cost
+_LOOK_S = 0.1  # between two looks at whether to stop
+_END_S = 2.0  # a process that was ended has ended
 
 
 class Run(Protocol):
@@ -34,36 +42,52 @@ class Run(Protocol):
 
 def each_in_processes(
     work: Callable[[Item, Run], Result],
-    items: Sequence[Item],
+    items: Iterable[Item],
     jobs: int,
     cost: Callable[[Item], float] | None = None,
+    *,
+    in_order: bool = True,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[Item, Result]]:
-    """Work on items; yield each with its result, in their order.
+    """Work on items; yield each with its result.
+
+    A bounded number of items is taken from `items` before the results of those before them are
+    yielded, so they may be a generator of any length.
 
     Parameters
     ----------
     work : callable
         Is called in a thread with an item and a `Run`, which raises DecodeError if the process
         dies. What it raises is raised here.
-    items : sequence
+    items : iterable
         What to work on.
     jobs : int > 0
         Number of processes.
     cost : callable, optional
         Estimates the work on an item, in any unit. The last items are then begun in the order of
         their cost, so that the processes end at about the same time.
+    in_order : bool
+        Whether results are yielded in the order of the items; else each as soon as it is there, and
+        no process waits for a long item.
+    stopped : callable
+        Is asked now and then whether to end without what is not there yet.
     """
     pools: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
+    is_over = threading.Event()
+    others = active_children()
 
     def run(function: Callable[..., Returned], item: object, *rest: object) -> Returned:
         pool = pools.get()
         try:
             for _ in range(2):  # the process may have died before it received this item
+                if is_over.is_set():
+                    break
                 try:
                     return pool.submit(function, item, *rest).result()
                 except BrokenProcessPool:
-                    pool.shutdown(wait=False)
-                    pool = _one_process()
+                    if not is_over.is_set():
+                        pool.shutdown(wait=False)
+                        pool = _one_process()
         finally:
             pools.put(pool)
         raise DecodeError(
@@ -77,33 +101,63 @@ def each_in_processes(
             pools.put(_one_process())
         threads = ThreadPoolExecutor(jobs)
         order = order_of_work(items, jobs, cost)
-        futures: dict[int, Future[Result]] = {}  # of items that were not yielded yet
+        waiting: dict[int, tuple[Item, Future[Result]]] = {}  # begun, and not yielded
+        running: set[Future[Result]] = set()
+        following, is_all = 0, False  # the number of the next item in their order
         try:
-            for i in range(len(items)):
-                # Results of items that are done early wait here: a bounded number.
-                while order and (i not in futures or len(futures) < 2 * jobs):
-                    begun = order.popleft()
-                    futures[begun] = threads.submit(work, items[begun], run)
-                yield items[i], futures.pop(i).result()
+            while True:
+                # Each process has an item, and the next one: it never waits for this thread. In
+                # order, as many results may wait for one before them as are sorted by cost.
+                while not is_all and len(running) < 2 * jobs and len(waiting) < _SORTED * jobs:
+                    if (begun := next(order, None)) is None:
+                        is_all = True
+                        break
+                    number, item = begun
+                    future = threads.submit(work, item, run)
+                    waiting[number] = item, future
+                    running.add(future)
+                ready = [number for number, (_, future) in waiting.items() if future.done()]
+                if in_order:
+                    ready = [following] if following in ready else []
+                for number in ready:
+                    item, future = waiting.pop(number)
+                    following += 1
+                    yield item, future.result()
+                if is_all and not waiting:
+                    return
+                if not ready:
+                    _, running = wait(running, _LOOK_S, FIRST_COMPLETED)
+                running = {future for future in running if not future.done()}
+                if stopped():
+                    return
         finally:
+            if waiting:  # nobody wants the rest
+                is_over.set()
+                for process in active_children():
+                    if process not in others:
+                        process.terminate()
             threads.shutdown(wait=False, cancel_futures=True)
-            while not pools.empty():
-                pools.get().shutdown(wait=False)
+            for _ in range(jobs):
+                with suppress(Empty):
+                    # Once its process has ended, it gives back what would be reported as leaked.
+                    pool = pools.get(timeout=_END_S if is_over.is_set() else 0)
+                    pool.shutdown(wait=is_over.is_set())
 
 
 def order_of_work(
-    items: Sequence[Item], jobs: int, cost: Callable[[Item], float] | None
-) -> deque[int]:
-    """Return the indices of items in the order in which work on them begins.
+    items: Iterable[Item], jobs: int, cost: Callable[[Item], float] | None
+) -> Iterator[tuple[int, Item]]:
+    """Yield items with their numbers, in the order in which work on them begins.
 
     Only the last ones are sorted, the costliest first: results of all items would wait for the
-    first item otherwise, if it is the cheapest.
+    first item otherwise, if it is the cheapest. So many are taken before the first one is yielded.
     """
-    order = list(range(len(items)))
-    if cost is not None:
-        tail = max(len(order) - _SORTED * jobs, 0)
-        order[tail:] = sorted(order[tail:], key=lambda i: -cost(items[i]))
-    return deque(order)
+    ahead: deque[tuple[int, Item]] = deque()
+    for numbered in enumerate(items):
+        ahead.append(numbered)
+        if len(ahead) > _SORTED * jobs:
+            yield ahead.popleft()
+    yield from sorted(ahead, key=lambda each: -cost(each[1])) if cost is not None else ahead
 
 
 def _one_process() -> ProcessPoolExecutor:

@@ -2,63 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import closing
+import enum
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from airsift.cli.common import (
-    ConfigOption,
-    SetOption,
-    TrackOption,
-    complain,
-    load_config,
-    report,
-)
-from airsift.cli.inputs import Inputs, ending_on_request
-from airsift.cli.rows import Format, Rows
-from airsift.errors import AirsiftError
-from airsift.inputs import is_address, label_of, open_input
+from airsift.cli.common import ConfigOption, SetOption, TrackOption, load_config
+from airsift.cli.inputs import ending_on_request
+from airsift.formats import FORMATS
 from stream.lines import to_json
 
 if TYPE_CHECKING:
-    from airsift.api.engine import Analyser
-    from airsift.cli.processes import Run
-    from airsift.config import Config
-    from airsift.json_types import JsonObject
-    from stream.runner import Stop
+    from airsift.formats import Format
 
-    Write = Callable[[str, JsonObject], object]
-    Process = Callable[[list[str], Config, str | None, Write, Stop], bool]
-
-FIELDS = (
-    "station",
-    "schema",
-    "start_s",
-    "end_s",
-    "label",
-    "score",
-    "track",
-    "title",
-    "artist",
-    "track_start_s",
-    "reason",
-    "voice",
-    "voice_score",
-    "album",
-    "isrc",
-    "record_label",
-    "track_duration_s",
-)
+FormatName = enum.StrEnum("FormatName", {name: name for name in FORMATS})  # type: ignore[misc]
 
 
 def segment(
-    files: Inputs,
-    format: Annotated[Format, typer.Option(help="One JSON object a line, or a table.")] = (  # noqa: A002 the user's word
-        Format.jsonl
-    ),
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILES",
+            help="Audio or video files of any format, folders, patterns in quotes, http:// and "
+            "https:// addresses; - is standard input.",
+        ),
+    ],
+    format: Annotated[  # noqa: A002 the user's word
+        FormatName | None,
+        typer.Option(
+            help="A table for people, or what another program reads.",
+            show_default="table on a terminal, the suffix's with --output FILE, else jsonl",
+        ),
+    ] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|FILE",
+            help="A folder for a file of each recording, with the folders of the input; or the "
+            "file of a single one. What is done is passed over when the command is given again.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Make anew, and replace, what is there.")
+    ] = False,
     catalogue: Annotated[
         str | None, typer.Option(help="Folder of the catalogue that identifies the music.")
     ] = None,
@@ -71,124 +59,78 @@ def segment(
 ) -> None:
     """Print the segments of speech and music in files, and identify the music.
 
-    A folder stands for the audio files in it and below it.
+    A folder stands for the audio files in it and below it, a pattern in quotes for what it
+    matches.
+
+    Exit codes: 0 all recordings were read, 1 some were not or were damaged, 2 the command line is
+    wrong, 130 interrupted.
     """
     if catalogue is not None:
         sets = [*(sets or []), f"identify.catalogue={to_json(catalogue)}"]
+    target = Path(output) if output is not None else None
+    is_folder = output is not None and _is_folder(output, files)
+    chosen = _format(format, None if is_folder else target)
+    if chosen.many == "apart" and target is None and not _is_one(files):
+        raise typer.BadParameter(
+            f"{chosen.name} holds one recording in a file: name a folder for the files with "
+            "--output",
+            param_hint="--format",
+        )
     settings = load_config(config, sets)
 
-    from airsift.cli.folders import find_files
-
-    names: list[str] = []
-    failed = False
-    for name in files:
-        if is_address(name) or not Path(name).is_dir():
-            names.append(name)
-            continue
-        found = find_files([Path(name)])
-        for problem in found.problems:
-            complain(f"airsift: {problem}")
-        failed |= found.failed > 0
-        names += map(str, found.files)
-
+    from airsift.cli.segment_batch import Batch, to_file, to_folder, to_standard_output
     from stream.runner import stop_on_signals
 
-    rows = Rows(format, FIELDS)
-
-    def write(kind: str, values: JsonObject) -> None:
-        rows.write(values if format is Format.jsonl else values | {"schema": kind})
-
-    jobs = min(jobs, len(names))
-    process = _in_processes(jobs) if jobs >= 2 else _here
     with stop_on_signals() as stop, ending_on_request(stop):
-        failed |= not process(names, settings, track, write, stop)
+        batch = Batch(files, settings, track, chosen, jobs, stop, _is_one(files))
+        if target is None:
+            is_whole = to_standard_output(batch)
+        elif is_folder:
+            is_whole = to_folder(batch, target, overwrite=overwrite)
+        else:
+            is_whole = to_file(batch, target, overwrite=overwrite)
     if stop.requested:
         raise typer.Exit(130)
-    if failed:
+    if not is_whole:
         raise typer.Exit(1)
 
 
-def _here(names: list[str], settings: Config, track: str | None, write: Write, stop: Stop) -> bool:
-    """Process files one by one; write events as they come, and return whether all were read."""
-    from airsift.api.engine import Analyser
+def _format(name: FormatName | None, target: Path | None) -> Format:
+    """Return the format that is asked for, by its name, by the file's name, or by default."""
+    if name is not None:
+        return FORMATS[str(name)]
+    if target is not None:
+        suffix = target.suffix.lower()
+        suffix = {".m3u": ".m3u8"}.get(suffix, suffix)
+        found = [each for each in FORMATS.values() if each.suffix.lower() == suffix]
+        return found[0] if found else FORMATS["jsonl"]
+    return FORMATS["table" if sys.stdout.isatty() else "jsonl"]
 
-    analyser = Analyser(settings)
-    is_whole = True
-    for name in names:
-        if stop.requested:
-            break
-        is_whole &= _segment_file(name, analyser, track, write, stop)
-    return is_whole
 
+def _is_one(files: list[str]) -> bool:
+    """Return whether the arguments are one recording."""
+    from glob import has_magic
 
-def _segment_file(
-    name: str, analyser: Analyser, track: str | None, write: Write, stop: Stop
-) -> bool:
-    """Write the events of one file, and what is wrong with it; return whether it was read."""
-    from airsift.cli.progress import progress_bar
+    from airsift.inputs import is_address
 
-    try:
-        source = open_input(name, analyser.config, stop, track)
-        with closing(source), progress_bar(label_of(name), source.duration_s) as progress:
-            try:
-                for event in analyser.events(source, stop=stop, progress=progress):
-                    write(event.kind, event.to_dict())
-            finally:
-                for warning in source.warnings:
-                    complain(f"airsift: {warning}")
-    except AirsiftError as error:
-        report(error)
+    if len(files) != 1:
         return False
-    return not source.warnings
+    (name,) = files
+    if name == "-" or is_address(name):
+        return True
+    return not Path(name).is_dir() and (Path(name).exists() or not has_magic(name))
 
 
-def _in_processes(jobs: int) -> Process:
-    """Return `_here` for several processes: events of a file come when it is done, in order."""
-
-    def process(
-        names: list[str], settings: Config, track: str | None, write: Write, stop: Stop
-    ) -> bool:
-        from airsift.cli.processes import each_in_processes
-        from airsift.cli.progress import files_bar
-
-        def work(name: str, run: Run) -> tuple[list[tuple[str, JsonObject]], bool]:
-            try:
-                return run(_collect, name, settings, track)
-            except AirsiftError as error:  # the process died
-                report(error)
-                return [], False
-
-        is_whole = True
-        with files_bar(len(names)) as advance:
-            for name, (events, is_read) in each_in_processes(work, names, jobs, _bytes_of):
-                if stop.requested:
-                    break
-                advance(label_of(name))
-                for kind, values in events:
-                    write(kind, values)
-                is_whole &= is_read
-        return is_whole
-
-    return process
-
-
-def _bytes_of(name: str) -> float:
-    """Return the size of a file, to which its length is roughly proportional."""
-    try:
-        return Path(name).stat().st_size
-    except OSError:  # an address, or a file that will be reported
-        return 0.0
-
-
-def _collect(
-    name: str, settings: Config, track: str | None
-) -> tuple[list[tuple[str, JsonObject]], bool]:
-    """Return the events of one file, and whether it was read."""
-    from airsift.api.engine import analyser_of
-    from stream.runner import Stop
-
-    events: list[tuple[str, JsonObject]] = []
-    is_read = _segment_file(
-        name, analyser_of(settings), track, lambda *event: events.append(event), Stop()
-    )
-    return events, is_read
+def _is_folder(output: str, files: list[str]) -> bool:
+    """Return whether ``--output`` is a folder: it is one, ends with /, or is for several files."""
+    target = Path(output)
+    if target.is_dir() or output.endswith("/"):
+        return True
+    if _is_one(files):
+        return False
+    if target.exists():
+        raise typer.BadParameter(
+            f"{output} is a file, and there are several recordings: name a folder",
+            param_hint="--output",
+        )
+    return True

@@ -31,6 +31,7 @@ def document(segments: Segments) -> str:
             "warnings": segments.warnings,
         },
         "segments": [asdict(each) for each in segments],
+        "labels": [asdict(each) for each in segments.labels],
         "matches": [asdict(each) for each in segments.matches],
         "versions": {"airsift": __version__, **segments.versions},
     }

@@ -29,7 +29,7 @@ _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
 
 def elan(segments: Segments) -> bytes:
-    """Return a document with the tier ``label``, and ``voice`` and ``music`` if there are any.
+    """Return a document with the tier ``label``; ``voice``, ``own label`` and ``music`` if any.
 
     Songs that overlap are in ``music``, ``music 2`` and so on: annotations of a tier cannot.
     """
@@ -49,9 +49,11 @@ def elan(segments: Segments) -> bytes:
     order = SubElement(root, "TIME_ORDER")
     labels = in_ticks(segments, _PER_S, segments.duration_s)
     voices = [each for each in labels if each.item.voice]
+    own = in_ticks(segments.labels, _PER_S, segments.duration_s)
     songs = in_ticks(segments.matches, _PER_S, segments.duration_s)
     _add(root, order, "label", in_layers(labels) or [[]], label_of)
     _add(root, order, "voice", in_layers(voices), lambda each: one_line(each.voice or ""))
+    _add(root, order, "own label", in_layers(own), label_of)
     _add(root, order, "music", in_layers(songs), song_of)
     SubElement(
         root,

@@ -23,7 +23,7 @@ _PER_S = 1000
 
 
 def textgrid(segments: Segments) -> str:
-    """Return a TextGrid with the tier ``label``, and ``voice`` and ``music`` if there are any.
+    """Return a TextGrid with the tier ``label``; ``voice``, ``own label``, ``music`` if any.
 
     Songs that overlap are in ``music``, ``music 2`` and so on: intervals of a tier cannot.
 
@@ -42,10 +42,12 @@ def textgrid(segments: Segments) -> str:
         )
     labels = in_ticks(segments, _PER_S, segments.duration_s)
     voices = [each for each in labels if each.item.voice]
+    own = in_ticks(segments.labels, _PER_S, segments.duration_s)
     songs = in_ticks(segments.matches, _PER_S, segments.duration_s)
     tiers = [
         *_tiers("label", in_layers(labels) or [[]], label_of, end_s),
         *_tiers("voice", in_layers(voices), lambda each: one_line(each.voice or ""), end_s),
+        *_tiers("own label", in_layers(own), label_of, end_s),
         *_tiers("music", in_layers(songs), song_of, end_s),
     ]
     grid = {"xmin": 0.0, "xmax": end_s, "tiers": tiers}

@@ -78,8 +78,8 @@ def test_bash_completes_names_choices_keys_and_stations(environ, tmp_path):
     asked = {
         "segm": "segment|",
         "-q catalogue ad": "add|",
-        "segment --format ''": "jsonl|",
-        "segment --format = js": "jsonl|",
+        "segment --format ''": "table|",
+        "segment --format = jsonl": "jsonl|",
         "segment --set smoothing.ch": "smoothing.change_cost=|",
         "history --station no": "north|",
         "history --station tw": r"two\ words|",

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from airsift import __version__, errors
+from scripts.release.versions import versions, wrong_versions
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("airsift", "stream", "model", "fingerprint")
@@ -316,9 +317,10 @@ def test_every_error_is_airsifts():
             assert name in (errors.__doc__ or "")
 
 
+@pytest.mark.process
 def test_the_version_is_one():
-    assert PROJECT["project"]["version"] == __version__
-    assert f"[{__version__}]" in (ROOT / "CHANGELOG.md").read_text()
+    assert wrong_versions(ROOT) == []
+    assert versions(ROOT)["pyproject.toml"] == {__version__}
 
 
 def test_the_lock_pins_every_dependency():

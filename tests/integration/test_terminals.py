@@ -52,7 +52,9 @@ def as_in_a_pipe(terminal: Terminal) -> bytes:
 
 
 COMMANDS = {
-    "segment": ["segment", "--catalogue", "shelf", *ANY_MUSIC, f"{FILE}.wav", "long.wav"],
+    "segment": [
+        "segment", "--format=jsonl", "--catalogue=shelf", *ANY_MUSIC, f"{FILE}.wav", "long.wav",
+    ],
     "segment as csv": [
         "segment", "--format=csv", "--catalogue=shelf", *ANY_MUSIC, f"{FILE}.wav", "long.wav",
     ],

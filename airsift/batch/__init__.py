@@ -1,0 +1,1 @@
+"""Many recordings: which there are, where their results go, and what is done already."""

@@ -1,0 +1,1 @@
+"""The check of a release: ``python -m scripts.release``, which `make release-check` calls."""
