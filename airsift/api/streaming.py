@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, SupportsIndex, TypeAlias
 
 import numpy as np
 
-from airsift.api.audio import converted, in_rows, rate_of, samples_of
+from airsift.api.audio import checked_name, converted, in_rows, rate_of, samples_of
 from airsift.api.engine import analyser_of
 from airsift.api.results import Match, Segment, result_of
 from airsift.api.settings import config_of
@@ -83,6 +83,7 @@ class Stream:
         on_match: Callable[[Match], object] | None = None,
         on_update: Callable[[Result], object] | None = None,
     ) -> None:
+        checked_name(name)
         self.rate = rate_of(rate)
         self.name = name
         self._channels_first = channels_first

@@ -13,6 +13,7 @@ from airsift.cli.common import (
     SetOption,
     TrackOption,
     complain,
+    inform,
     load_config,
     say,
 )
@@ -125,7 +126,7 @@ def cut(
     if stop.requested:
         raise typer.Exit(130)
     for note in notes:
-        complain(f"airsift: {note}")
+        inform(f"airsift: {note}")
     for piece in pieces:
         kept_s = sum(end - start for start, end in piece.spans)
         if output is None:

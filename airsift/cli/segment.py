@@ -54,19 +54,34 @@ def segment(
         int, typer.Option(min=1, help="Processes; with 2 or more, several files at a time.")
     ] = 1,
     track: TrackOption = None,
+    latest: Annotated[
+        int | None,
+        typer.Option(
+            "--latest", metavar="N", min=1, help="How many episodes of a podcast's feed; else 10."
+        ),
+    ] = None,
     config: ConfigOption = None,
     sets: SetOption = None,
 ) -> None:
     """Print the segments of speech and music in files, and identify the music.
 
     A folder stands for the audio files in it and below it, a pattern in quotes for what it
-    matches.
+    matches, the address of a podcast's feed for its newest episodes.
 
     Exit codes: 0 all recordings were read, 1 some were not or were damaged, 2 the command line is
     wrong, 130 interrupted.
     """
     if catalogue is not None:
         sets = [*(sets or []), f"identify.catalogue={to_json(catalogue)}"]
+    if jobs > 1:
+        _start_processes(files, jobs)
+    settings = load_config(config, sets)
+
+    from airsift.cli.series import with_episodes
+
+    files, is_missing = with_episodes(files, settings, latest)
+    if not files:  # it was told why
+        raise typer.Exit(1)
     target = Path(output) if output is not None else None
     is_folder = output is not None and _is_folder(output, files)
     chosen = _format(format, None if is_folder else target)
@@ -77,9 +92,6 @@ def segment(
             param_hint="--format",
         )
     is_one = _is_one(files)
-    if jobs > 1 and not is_one:
-        _start_processes(files, jobs)
-    settings = load_config(config, sets)
 
     from airsift.cli.segment_batch import Batch, to_file, to_folder, to_standard_output
     from stream.runner import stop_on_signals
@@ -94,7 +106,7 @@ def segment(
             is_whole = to_file(batch, target, overwrite=overwrite)
     if stop.requested:
         raise typer.Exit(130)
-    if not is_whole:
+    if is_missing or not is_whole:
         raise typer.Exit(1)
 
 
@@ -105,7 +117,10 @@ def _start_processes(files: list[str], jobs: int) -> None:
     from airsift.batch.child import import_engine
     from airsift.batch.recordings import find_recordings
     from airsift.cli.processes import start_processes
+    from airsift.inputs import is_address
 
+    if _is_one(files) or any(map(is_address, files)):  # an address may be a feed of episodes
+        return
     found = islice(find_recordings(files, lambda *_: None), jobs)
     start_processes(sum(1 for _ in found), import_engine)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -140,3 +141,67 @@ def catalogue_of(settings: Config) -> Catalogue | None:
     from fingerprint.catalogue import Catalogue
 
     return Catalogue.open(Path(settings.identify.catalogue))
+
+
+def with_episodes(names: list[str], settings: Config, latest: int | None) -> tuple[list[str], bool]:
+    """Return inputs with each feed replaced by its episodes' files, and whether some are missing.
+
+    With `latest`, every address is asked for that does not end like a file of audio. Without it
+    only those that look like the address of a feed: a live stream would be opened twice.
+
+    Raises
+    ------
+    ConfigError
+        `latest` is given, and nothing is a feed.
+    """
+    from airsift.errors import AirsiftError, ConfigError
+
+    if not any(_may_be_feed(name, latest) for name in names):
+        if latest is not None:
+            raise ConfigError(f"--latest {latest}: is for a podcast's feed, and none is named")
+        return names, False
+    from airsift.podcasts.feed import local_episodes
+    from stream.runner import stop_on_signals
+    from stream.sources.web_errors import WebError
+
+    found: list[str] = []
+    is_missing = False
+    with stop_on_signals() as stop:
+        for name in names:
+            fetched = None
+            if _may_be_feed(name, latest) and not stop.requested:
+                try:
+                    fetched = local_episodes(
+                        name,
+                        settings,
+                        latest=latest,
+                        stop=stop,
+                        complain=lambda line: complain(f"airsift: {line}"),
+                    )
+                except WebError:
+                    pass  # whoever opens it says why it cannot be opened
+                except AirsiftError as error:
+                    complain(f"airsift: {error}")
+                    is_missing = True
+                    continue
+            found += [name] if fetched is None else map(str, fetched.files)
+            is_missing |= fetched is not None and fetched.failed > 0
+    if stop.requested:
+        raise typer.Exit(130)
+    return found, is_missing
+
+
+_FEED = re.compile(r"\b(feeds?|rss|atom|podcasts?)\b|\.(xml|rss|atom|rdf)$", re.IGNORECASE)
+
+
+def _may_be_feed(name: str, latest: int | None) -> bool:
+    from airsift.cli.folders import SUFFIXES
+    from airsift.inputs import is_address
+    from stream.sources.web_address import public_name
+
+    if not is_address(name):
+        return False
+    address = public_name(name)
+    if Path(address).suffix.lower() in SUFFIXES:
+        return False
+    return latest is not None or bool(_FEED.search(address))

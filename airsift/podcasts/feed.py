@@ -151,12 +151,12 @@ def local_episodes(
     ConfigError
         The library that reads feeds is not installed.
     """
-    _need_feedparser()
     folder = _folder_of(address)
     downloads = Downloads(cache_folder("hosts"), stop)
     text = _text(address, config, downloads, folder, complain)
     if text is None:
         return None
+    _need_feedparser()
     name = public_name(address)
     feed = parse(text.body, text.url, name)
     wanted = feed.episodes[-(latest or LATEST) :]
