@@ -25,6 +25,7 @@ from airsift.podcasts.settings import PodcastSettings
 from airsift.toml_text import parse_toml, read_toml
 from airsift.web.settings import WebSettings
 from stream.alarms.settings import AlarmSettings
+from stream.clips.settings import SongClipSettings
 from stream.history.settings import DatabaseSettings
 from stream.kafka.settings import KafkaSettings
 from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettings
@@ -37,6 +38,7 @@ _PATHS = (
     "model.voice_path",
     "model.labels_path",
     "identify.catalogue",
+    "identify.clips.folder",
     "repeats.folder",
     "database.url",
     "database.spool_folder",
@@ -109,6 +111,7 @@ class IdentifyConfig(Section, table="identify"):
     warp_first_s: Seconds
     warp_every_n_queries: Annotated[int, Field(ge=0, le=1000)]
     max_work: Annotated[int, Field(ge=0, le=10**9)]
+    clips: SongClipSettings
 
     @model_validator(mode="after")
     def _check_lengths(self) -> IdentifyConfig:

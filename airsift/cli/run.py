@@ -130,10 +130,10 @@ def run(
             served.source = opened
             sinks.append(served.sink)
         telemetry.bind(opened, pipeline, sinks)
-        clips = open_clips(settings, pipeline)
-        if clips is not None:
-            opening.callback(clips.close)
-        watchers = [*filter(None, (telemetry, tracing, clips, page))]
+        clips = open_clips(settings, pipeline, listed)
+        for each_clips in clips:
+            opening.callback(each_clips.close)
+        watchers = [*filter(None, (telemetry, tracing, page)), *clips]
         observer: Observer = Observers(*watchers) if len(watchers) > 1 else telemetry
         keep_all_objects()
         if source == "kafka":

@@ -148,12 +148,16 @@ def _yield_to_others() -> None:
 
 
 def _as_toml(config: Config) -> str:
-    """Return the sections that a file needs. JSON's texts, numbers and lists are TOML's too."""
+    """Return what a file needs of a configuration. JSON's texts, numbers and lists are TOML's."""
     values = config.model_dump(include=set(_SECTIONS), mode="json")
     lines = []
     for section, keys in values.items():
         lines.append(f"[{section}]")
-        lines += [f"{key} = {_absolute(section, key, value)}" for key, value in keys.items()]
+        lines += [
+            f"{key} = {_absolute(section, key, value)}"
+            for key, value in keys.items()
+            if not isinstance(value, dict)  # nothing of an upload is kept
+        ]
     return "\n".join(lines) + "\n"
 
 
