@@ -58,9 +58,9 @@ LABEL org.opencontainers.image.title="airsift" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}"
 
-# A new volume that is mounted at /catalogue gets the owner of this folder.
+# A new volume that is mounted at one of these folders gets its owner.
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin airsift \
-    && install --directory --owner=10001 --group=10001 /catalogue
+    && install --directory --owner=10001 --group=10001 /catalogue /history
 
 # Metrics and health are on loopback, for the check below; AIRSIFT_WATCH__ADDRESS=0.0.0.0 opens
 # them to Prometheus. HOME is the one folder that is always writable.

@@ -96,7 +96,7 @@ lint: install ## ruff and mypy
 	$(BIN)/mypy
 
 bench: install ## measure the figures of docs/benchmarks.md
-	for name in frontend classifier backends pipeline decode levels messages files worker_cost latency; do \
+	for name in frontend classifier backends pipeline decode levels messages files imports worker_cost latency; do \
 		$(BIN)/python -m bench.speed.$$name || exit 1; done
 	$(BIN)/python -m bench.profile
 	$(BIN)/python -m bench.figures.readme_timeline

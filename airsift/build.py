@@ -177,29 +177,28 @@ def build_identify(
     them may name a catalogue of its own, which is opened when it is needed.
     """
     from stream.stages.identify import Identify
+    from stream.stages.matchers import for_all
 
     folder = config.identify.catalogue
     default = open_matchers(config, rate, folder, "identify.catalogue") if folder else None
-    matchers_of: MatchersOf | None = None
     if stations is not None:
         from stream.stations.catalogues import StationCatalogues
 
-        matchers_of = StationCatalogues(
+        matchers_of: MatchersOf = StationCatalogues(
             default,
             lambda: stations.entries,
             lambda named: open_matchers(config, rate, named, "catalogue"),
         )
-    elif default is None:
+    elif default is not None:
+        matchers_of = for_all(default.plain, default.warping)
+    else:
         return None
-    plain, warping = (default.plain, default.warping) if default else (None, None)
     return Identify(
-        plain,
+        matchers_of,
         query_times(config, rate),
-        warping,
         share_landmarks=True,
         load=load,
         budget=work_budget(config, rate),
-        matchers_of=matchers_of,
     )
 
 

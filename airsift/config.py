@@ -25,6 +25,7 @@ from airsift.podcasts.settings import PodcastSettings
 from airsift.toml_text import parse_toml, read_toml
 from airsift.web.settings import WebSettings
 from stream.alarms.settings import AlarmSettings
+from stream.clips.settings import SongClipSettings
 from stream.history.settings import DatabaseSettings
 from stream.kafka.settings import KafkaSettings
 from stream.sources.settings import FileSettings, HttpSettings, MicrophoneSettings
@@ -37,6 +38,7 @@ _PATHS = (
     "model.voice_path",
     "model.labels_path",
     "identify.catalogue",
+    "identify.clips.folder",
     "repeats.folder",
     "database.url",
     "database.spool_folder",
@@ -109,6 +111,7 @@ class IdentifyConfig(Section, table="identify"):
     warp_first_s: Seconds
     warp_every_n_queries: Annotated[int, Field(ge=0, le=1000)]
     max_work: Annotated[int, Field(ge=0, le=10**9)]
+    clips: SongClipSettings
 
     @model_validator(mode="after")
     def _check_lengths(self) -> IdentifyConfig:
@@ -245,7 +248,7 @@ def load(
         for key, value in flatten(layer):
             if key not in known:
                 raise ConfigError(_unknown(key, origin, list(known)))
-            _merge(merged, _nest(key, _expanded(value) if _is_path(value, key) else value))
+            _merge(merged, _nest(key, _expanded(value) if is_path(value, key) else value))
             origins[key] = origin
     try:
         return Loaded(Config.model_validate(merged), origins)
@@ -271,7 +274,8 @@ def flatten(table: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", value
 
 
-def _is_path(value: Json, key: str) -> TypeGuard[str]:
+def is_path(value: Json, key: str) -> TypeGuard[str]:
+    """Whether the value of a key is a path, which may be relative."""
     named = key in _PATHS or key.endswith("_file")
     return named and isinstance(value, str) and value != "" and not _is_url(value)
 
@@ -288,7 +292,7 @@ def _in_folder(path: Path, layer: Mapping[str, Json]) -> JsonObject:
     """Return the values of a file, with relative paths resolved from its folder."""
     found: JsonObject = {}
     for key, value in flatten(layer):
-        placed = str(path.parent / _expanded(value)) if _is_path(value, key) else value
+        placed = str(path.parent / _expanded(value)) if is_path(value, key) else value
         _merge(found, _nest(key, placed))
     return found
 

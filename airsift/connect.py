@@ -14,11 +14,12 @@ from airsift.build import model_rate, parts_in_words
 from airsift.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airsift.config import Config
-    from stream.alarms.clips import AlarmClips
+    from stream.alarms.rules import AlarmPlan
     from stream.alarms.sink import AlarmSink
+    from stream.clips.recorder import ClipRecorder
     from stream.kafka.client.transactions import Transactions
     from stream.kafka.settings import KafkaSettings
     from stream.pipeline import Pipeline
@@ -233,13 +234,39 @@ def open_alarm_sinks(config: Config, pipeline: Pipeline) -> list[AlarmSink]:
     return [AlarmSink(targets, config.alarms, pipeline.open_alarms)] if targets else []
 
 
-def open_clips(config: Config, pipeline: Pipeline) -> AlarmClips | None:
-    """Return what keeps the sound around alarms, if a folder is configured for it."""
-    if pipeline.alarms is None or not config.alarms.clips.folder:
-        return None
-    from stream.alarms.clips import AlarmClips
+def open_clips(
+    config: Config, pipeline: Pipeline, stations: StationsSource | None = None
+) -> list[ClipRecorder]:
+    """Return what keeps the sound around alarms, and of songs, where folders are configured.
 
-    return AlarmClips(config.alarms.clips, pipeline.rate, pipeline.alarms.may_keep)
+    Of no station is any kept whose entry in a list forbids it: `stations`, or ``alarms.stations``,
+    also where there are no alarms.
+    """
+    from stream.alarms.clips import AlarmClips
+    from stream.clips.recorder import ClipRecorder
+    from stream.clips.songs import SongClips
+
+    alarms, path = pipeline.alarms, config.alarms.stations
+    listed: Callable[[], AlarmPlan] | None = None
+    if alarms is None and stations is None and path:
+        from stream.alarms.plans import PlanOfFile
+
+        listed = PlanOfFile(config.alarms, pipeline.rate, Path(path), config.http, config.kafka)
+
+    def may_keep(station: str) -> bool:
+        if alarms is not None:
+            return alarms.may_keep(station)
+        if listed is not None:
+            return listed().of(station).may_keep
+        entry = stations.entries.get(station) if stations is not None else None
+        return entry is None or entry.clips
+
+    opened = []
+    if alarms is not None and config.alarms.clips.folder:
+        opened.append(ClipRecorder(AlarmClips(), config.alarms.clips, pipeline.rate, may_keep))
+    if config.identify.clips.folder:
+        opened.append(ClipRecorder(SongClips(), config.identify.clips, pipeline.rate, may_keep))
+    return opened
 
 
 def open_transactions(source: str | None, sinks: list[str], config: Config) -> Transactions | None:

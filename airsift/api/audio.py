@@ -34,11 +34,6 @@ _SCALES = {
 }
 
 
-def is_path(audio: object) -> bool:
-    """Return whether something is the name of a file, or an address."""
-    return isinstance(audio, str | os.PathLike)
-
-
 def open_recording(
     audio: Audio,
     rate: SupportsIndex | float | None,
@@ -55,6 +50,7 @@ def open_recording(
     AirsiftError
         It cannot be opened, or is no audio.
     """
+    checked_name(name)
     if isinstance(audio, str | os.PathLike):
         from airsift.inputs import open_input
         from stream.runner import Stop
@@ -70,15 +66,21 @@ def open_recording(
         return open_input(path, config, Stop(), track)
     if track is not None:
         raise DecodeError(f"track={track!r} is given for an array, which has none; leave it out")
+    samples = samples_of(audio)
     if rate is None:
         raise DecodeError(
             "rate is missing: an array does not say its samples per second; give rate=16000, for "
             "example"
         )
-    samples = samples_of(audio)
     return ArrayRecording(
         in_rows(samples, channels_first), rate_of(rate), name or "array", config.file
     )
+
+
+def checked_name(name: object) -> None:
+    """Refuse a name that is no text."""
+    if name is not None and not isinstance(name, str):
+        raise DecodeError(f"name={name!r} must be a text: give str(name), for example")
 
 
 class ArrayRecording(Source):
@@ -155,6 +157,7 @@ def samples_of(audio: object) -> NDArray[Any]:
         raise DecodeError(
             f"a {kind} is no array: give all samples at once, or chunk after chunk to "
             "airsift.Stream(rate).events(chunks)"
+            + ("; of a file, its path" if hasattr(audio, "read") else "")
         )
     for step in ("detach", "cpu"):  # of torch: away from gradients and GPUs
         if hasattr(audio, step):
@@ -166,11 +169,12 @@ def samples_of(audio: object) -> NDArray[Any]:
             f"a {kind} of {getattr(audio, 'dtype', 'unequal lengths')} is no array of numbers "
             f"({error}): give float32 or int16"
         ) from None
-    if samples.dtype.name not in _SCALES and samples.dtype.kind != "f":
+    name = samples.dtype.name
+    if name not in _SCALES and samples.dtype.kind != "f":
+        wrong = "do not say what full scale is" if samples.dtype.kind in "iu" else "are no samples"
         raise DecodeError(
-            f"samples of {samples.dtype.name} do not say what full scale is: give float32 or "
-            "float64 with full scale 1.0, or int16, int32, int8 or uint8, as with "
-            "samples.astype('int16')"
+            f"samples of {name} {wrong}: give float32 or float64 with full scale 1.0, or int16, "
+            "int32, int8 or uint8, as with samples.astype('int16')"
         )
     return samples
 

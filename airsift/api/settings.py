@@ -47,7 +47,7 @@ def config_of(
     if isinstance(settings, Mapping):
         if wrong := next((key for key in settings if not isinstance(key, str)), None):
             raise ConfigError(f"config has the key {wrong!r}: keys are texts, as model.threads")
-        values = {**settings}
+        values = {key: _plain(value) for key, value in settings.items()}
     elif isinstance(settings, str | os.PathLike):
         path = Path(settings)
     elif settings is not None:
@@ -58,6 +58,13 @@ def config_of(
     if folder is not None:
         values["identify.catalogue"] = folder
     return load(path, values=cast("Mapping[str, Json]", values)).config
+
+
+def _plain(value: object) -> object:
+    """Return a value of a mapping with paths as text."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _folder(catalogue: str | os.PathLike[str] | Catalogue) -> str:

@@ -89,8 +89,11 @@ def report(
         typer.Option(metavar="NAME=VALUE", help="What soundexchange and ddex ask for; repeatable."),
     ] = None,
     clips: Annotated[
-        Path | None,
-        typer.Option(help="Of html: repeats.folder, for the sound of unknown pieces."),
+        list[Path] | None,
+        typer.Option(
+            help="Of html: identify.clips.folder, for the sound of each play, or "
+            "repeats.folder, for that of unknown pieces; repeatable."
+        ),
     ] = None,
     output: Annotated[
         Path | None,
@@ -116,7 +119,7 @@ def report(
     """
     ending = "" if output is None else output.suffix.lower()
     chosen = output_format or _SUFFIXES.get(ending, Output.html)
-    _check(chosen, table, field, group, stations, clips)
+    _check(chosen, table, field, group, stations, clips or [])
     settings = load_config(config, sets)
     zone = zone_of(tz)
 
@@ -155,7 +158,7 @@ def report(
         if not asked:  # events of files have no time
             reports = [each for each in reports if each.first_ms is not None]
         found = Report(since, ended, made, zone, reports)
-    _write(found, chosen, Part(table or Part.playlist), field or [], clips, output)
+    _write(found, chosen, Part(table or Part.playlist), field or [], clips or [], output)
 
 
 def _check(
@@ -164,12 +167,16 @@ def _check(
     field: Sequence[str] | None,
     group: str | None,
     stations: Path | None,
-    clips: Path | None,
+    clips: Sequence[Path],
 ) -> None:
-    if clips is not None and chosen is not Output.html:
-        raise ConfigError(f"--clips {clips}: is for --format html alone")
-    if clips is not None and not clips.is_dir():
-        raise ConfigError(f"--clips {clips}: is no folder; name that of repeats.folder")
+    if clips and chosen is not Output.html:
+        raise ConfigError(f"--clips {clips[0]}: is for --format html alone")
+    for folder in clips:
+        if not folder.is_dir():
+            raise ConfigError(
+                f"--clips {folder}: is no folder; name that of identify.clips.folder or of "
+                "repeats.folder"
+            )
     if table is not None and chosen not in (Output.csv, Output.parquet):
         raise ConfigError(f"--table {table}: --format {chosen} has all tables; leave it out")
     if field and chosen not in _ROYALTIES:
@@ -230,7 +237,7 @@ def _write(
     chosen: Output,
     part: str,
     field: Sequence[str],
-    clips: Path | None,
+    clips: Sequence[Path],
     output: Path | None,
 ) -> None:
     from airsift.reports import tables
@@ -261,14 +268,14 @@ def _write(
         inform(f"airsift: {remark}")
 
 
-def _page(found: Report, folder: Path | None) -> tuple[bytes, tuple[str, ...]]:
+def _page(found: Report, folders: Sequence[Path]) -> tuple[bytes, tuple[str, ...]]:
     from airsift.reports.page import page_of
 
-    if folder is None:
+    if not folders:
         return page_of(found), ()
     from airsift.reports.clips import Clips
 
-    clips = Clips(folder)
+    clips = Clips(folders)
     data = page_of(found, clips)
     if not clips.left_out:
         return data, ()

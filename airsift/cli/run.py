@@ -123,17 +123,19 @@ def run(
             opening.callback(each.close)
         page: Observer | None = None
         if web:
+            from airsift.web.groups import groups_of
             from airsift.web.running import page_of_process
 
-            page = served = opening.enter_context(page_of_process(settings, names))
+            groups = None if listed is None else groups_of(listed)
+            page = served = opening.enter_context(page_of_process(settings, names, groups))
             inform(f"airsift: the page is at {served.url}")
             served.source = opened
             sinks.append(served.sink)
         telemetry.bind(opened, pipeline, sinks)
-        clips = open_clips(settings, pipeline)
-        if clips is not None:
-            opening.callback(clips.close)
-        watchers = [*filter(None, (telemetry, tracing, clips, page))]
+        clips = open_clips(settings, pipeline, listed)
+        for each_clips in clips:
+            opening.callback(each_clips.close)
+        watchers = [*filter(None, (telemetry, tracing, page)), *clips]
         observer: Observer = Observers(*watchers) if len(watchers) > 1 else telemetry
         keep_all_objects()
         if source == "kafka":

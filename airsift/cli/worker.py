@@ -49,15 +49,15 @@ def worker(config: ConfigOption = None, sets: SetOption = None) -> None:
         for sink in sinks:
             closing.callback(sink.close)
         clips = open_clips(settings, pipeline)
-        if clips is not None:
-            closing.callback(clips.close)
+        for each in clips:
+            closing.callback(each.close)
         member = Worker(
             settings.kafka,
             pipeline,
             checkpoint_s=settings.run.checkpoint_s,
             kinds=kinds,
             sinks=sinks,
-            observer=Observers(*filter(None, (telemetry, tracing, clips))),
+            observer=Observers(*filter(None, (telemetry, tracing)), *clips),
             trace_of=tracing.trace_of if tracing else no_trace,
         )
         if pipeline.alarms is not None:

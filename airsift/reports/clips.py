@@ -1,4 +1,4 @@
-"""The sound of unknown pieces, which airsift stores of repeats, small enough for a page."""
+"""The sound of songs and of unknown pieces, as airsift stores it, small enough for a page."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fingerprint.repeats.store import Store, folder_of
+from stream.clips.songs import song_clip_of
 from stream.kafka.codec.encode import ENCODERS, encode_file
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from airsift.reports.playlist import Play
 
 # An id comes with an event, which anybody may have written: it must not lead to another file.
 _CLUSTER = re.compile(r"[0-9a-f]{1,64}")
@@ -24,12 +28,12 @@ _BIT_RATE = 48_000
 
 
 class Clips:
-    """Clips of a folder of repeats.
+    """Clips of songs and of repeats.
 
     Parameters
     ----------
-    root : Path
-        `repeats.folder`, or the folder of `airsift repeats --store`.
+    roots : sequence of Path
+        Folders: `repeats.folder`, that of `airsift repeats --store`, `identify.clips.folder`.
     max_bytes : int > 0
         Of all clips that are given out, so that a page stays small.
 
@@ -39,17 +43,34 @@ class Clips:
         Clips beyond that.
     """
 
-    def __init__(self, root: Path, max_bytes: int = 12_000_000) -> None:
-        self._root = root
+    def __init__(self, roots: Sequence[Path], max_bytes: int = 12_000_000) -> None:
+        self._roots = roots
         self._room = max_bytes
         self.left_out = 0
 
     def url(self, station: str, cluster: str) -> str:
-        """Return a clip as a ``data:`` address of MP3, which every browser plays; "" for none."""
+        """Return an unknown piece as a ``data:`` address of MP3, which every browser plays.
+
+        It is "" where there is none.
+        """
         if not _CLUSTER.fullmatch(cluster):
             return ""
-        samples, rate = _read(Store(folder_of(self._root, station)).clip(cluster))
-        if not len(samples):
+        stores = (Store(folder_of(root, station)) for root in self._roots)
+        return self._url(store.clip(cluster) for store in stores)
+
+    def song_url(self, station: str, play: Play) -> str:
+        """Return the sound of a play, as `url` does."""
+        return self._url(
+            song_clip_of(root, station, start, play.key)
+            for start in play.starts
+            for root in self._roots
+        )
+
+    def _url(self, paths: Iterable[Path]) -> str:
+        """Return the first clip that is there."""
+        found = ((samples, rate) for samples, rate in map(_read, paths) if len(samples))
+        samples, rate = next(found, (None, 0))
+        if samples is None:
             return ""
         if self._room <= 0:
             self.left_out += 1

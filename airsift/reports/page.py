@@ -108,7 +108,7 @@ def _station(
         yield from _tracks(station, zone)
     if station.plays and listed:
         yield "<details open><summary>Playlist</summary>"
-        yield _playlist(station, zone)
+        yield _playlist(station, zone, clips)
         yield "</details>"
     if station.unknown:
         yield "<h3>Unknown pieces that were heard again</h3>"
@@ -168,7 +168,7 @@ def _track_row(each: Rotation, zone: tzinfo | None) -> list[str]:
     ]
 
 
-def _playlist(station: StationReport, zone: tzinfo | None) -> str:
+def _playlist(station: StationReport, zone: tzinfo | None, clips: Clips | None) -> str:
     new = {each.key for each in station.rotation if each.is_new}
     rows: list[str] = []
     today: date | None = None
@@ -179,19 +179,25 @@ def _playlist(station: StationReport, zone: tzinfo | None) -> str:
             rows.append(f'<tr class="day"><td colspan="6">{begin:%A %Y-%m-%d}</td></tr>')
         is_new = play.key in new and not play.continued
         new -= {play.key}
-        rows.append(_row(_play_row(play, zone, is_new=is_new), numbers=(3, 4)))
+        sound = "" if clips is None else _sound(clips.song_url(station.station, play))
+        rows.append(_row(_play_row(play, zone, sound, is_new=is_new), numbers=(3, 4)))
     heads = ["from", "to", "song", "foreground", "under speech", "album, label, ISRC"]
     return _framed(heads, rows, numbers=(3, 4))
 
 
-def _play_row(play: Play, zone: tzinfo | None, *, is_new: bool) -> list[str]:
+def _sound(url: str) -> str:
+    """Return what plays a clip; "" for none."""
+    return f'<audio controls preload="none" src="{escape(url)}"></audio>' if url else ""
+
+
+def _play_row(play: Play, zone: tzinfo | None, sound: str, *, is_new: bool) -> list[str]:
     begin, end = local_time(play.begin, zone), local_time(play.end, zone)
     track = play.track
     record = [] if track is None else [track.album, track.record_label, track.isrc]
     return [
         f'<span class="t">{begin:%H:%M:%S}{" …" if play.continued else ""}</span>',
         f'<span class="t">{end:%H:%M:%S}</span>',
-        _song_cell(track, play.key, is_new=is_new),
+        _song_cell(track, play.key, is_new=is_new) + sound,
         _length(play.foreground_ms),
         _length(play.under_speech_ms),
         f'<span class="soft">{_text(", ".join(filter(None, record)))}</span>',
@@ -206,8 +212,8 @@ def _unknown(station: StationReport, zone: tzinfo | None, clips: Clips | None) -
         heard = sum(end - start for start, end in each.heard)
         what = " ".join(filter(None, (each.guess, each.label.replace("_", " "))))
         name = _text(each.cluster)
-        if clips is not None and (url := clips.url(station.station, each.cluster)):
-            name += f'<audio controls preload="none" src="{escape(url)}"></audio>'
+        if clips is not None:
+            name += _sound(clips.url(station.station, each.cluster))
         rows.append([name, _text(what), str(len(each.heard)), _length(heard), _text(times + more)])
     return _table(["piece", "sounds like", "times", "heard", "when"], rows, numbers=(2, 3))
 

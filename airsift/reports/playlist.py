@@ -46,6 +46,8 @@ class Play:
         The best of its matches.
     foreground_ms, under_speech_ms, other_ms : int
         Of the period: in segments of music, in segments with speech, and in neither.
+    starts : tuple of int
+        The first samples of its matches, by which their clips are named.
     """
 
     key: str
@@ -57,6 +59,7 @@ class Play:
     foreground_ms: int
     under_speech_ms: int
     other_ms: int
+    starts: tuple[int, ...] = ()
 
     @property
     def heard_ms(self) -> int:
@@ -145,6 +148,7 @@ def _play(rows: Sequence[Row], parts: Sequence[Divided], since: int) -> Play:
         sum(round(each.foreground_s * 1000) for each in parts),
         sum(round(each.under_speech_s * 1000) for each in parts),
         sum(round(each.other_s * 1000) for each in parts),
+        tuple(row.start for row in rows),
     )
 
 

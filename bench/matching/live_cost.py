@@ -28,10 +28,12 @@ def measure(catalogue: Path, file: Path, label: Label) -> str:
     chosen = config.load(sets=[f"identify.catalogue='{catalogue}'"], environ={}).config
     identify = build_identify(chosen, SAMPLE_RATE)
     assert identify is not None
-    assert isinstance(identify.matcher, LandmarkMatcher)
+    matchers = identify.matchers_of("a")
+    assert matchers is not None
+    assert isinstance(matchers.plain, LandmarkMatcher)
     samples = read_file(file, SAMPLE_RATE)
     hours = len(samples) / SAMPLE_RATE / 3600
-    asked = identify.matcher.extract_next
+    asked = matchers.plain.extract_next
     queries = 0
 
     def counted(piece, start, spectrum):
@@ -39,7 +41,7 @@ def measure(catalogue: Path, file: Path, label: Label) -> str:
         queries += 1
         return asked(piece, start, spectrum)
 
-    identify.matcher.extract_next = counted  # type: ignore[method-assign]
+    matchers.plain.extract_next = counted  # type: ignore[method-assign]
     matches = 0
     began = time.process_time()
     for chunk in chunks_of(samples, SAMPLE_RATE // 2, station="a"):

@@ -27,6 +27,7 @@ from stream.runner import Stop, run_source
 from stream.sinks.base import Sink
 from stream.sources.base import Source
 from stream.stages.identify import Identify
+from stream.stages.matchers import for_all
 from stream.telemetry.observer import NullObserver
 from stream.telemetry.telemetry import Telemetry
 
@@ -109,7 +110,7 @@ def cost(stations: int, seconds: int, identified: bool) -> dict[str, float]:
     """Return what a station costs; in a process of its own, where no memory lies about unused."""
     pipeline = build_pipeline(CONFIG)
     if identified:
-        named = Identify(KnowsNothing(), query_times(CONFIG, RATE))
+        named = Identify(for_all(KnowsNothing()), query_times(CONFIG, RATE))
         named.sessions = pipeline.sessions
         pipeline.stages = (*pipeline.stages, named)
     given = batches(1, seconds)

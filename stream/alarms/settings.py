@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from airsift.defaults import Section
 from airsift.errors import ConfigError
 from stream.alarms.hours import Hours, zone_of
+from stream.clips.settings import ClipSettings
 
 Severity = Literal["warning", "critical"]
 # One address alone, without the characters by which headers of mail name, comment, list and encode.
@@ -133,14 +134,6 @@ class CommandSettings(Section, table="alarms.command"):
 
     run: Annotated[list[str], Field(max_length=100)]
     min_severity: Severity
-
-
-class ClipSettings(Section, table="alarms.clips"):
-    """The sound around alarms, as files."""
-
-    folder: str
-    seconds: Annotated[float, Field(gt=0, le=120)]
-    keep_days: Annotated[float, Field(ge=0, le=100_000)]
 
 
 class AlarmSettings(Section, table="alarms"):

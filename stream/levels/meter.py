@@ -10,7 +10,7 @@ import numpy as np
 from stream.decoding.channels import MAX_CHANNELS
 from stream.decoding.damage import MAX_SAMPLE
 from stream.levels.k_weighting import BLOCKS_PER_S, block_edges, block_sums, k_weighting
-from stream.levels.repetition import marks_of
+from stream.levels.repetition import MARK, marks_of, peaks_of
 from stream.levels.true_peak import oversampling, true_peak
 from stream.stages.mono import mean
 
@@ -149,11 +149,12 @@ class Meter:
         same = 2 if self.channels == 2 and _are_equal(*self._samples) else 1
         samples = self._samples[: self.channels // same]
         magnitudes = np.abs(samples)
-        highest = _highest(magnitudes[:, history:])
-        if not max(highest) <= MAX_SAMPLE:  # NaN is not
+        peaks = peaks_of(magnitudes[:, history:])
+        if not all(value <= MAX_SAMPLE for half in peaks for value, _ in half):  # NaN is not
             _mend(self._samples)
             magnitudes = np.abs(samples)
-            highest = _highest(magnitudes[:, history:])
+            peaks = peaks_of(magnitudes[:, history:])
+        highest = max(value for half in peaks for value, _ in half)
         sums = block_sums(samples[:, history:])
         n = end - begin
         totals = sums.sum(axis=1) / max(n, 1)
@@ -165,10 +166,10 @@ class Meter:
             powers=totals.tolist() * same,
             product=self._product(max(n, 1)),
             weighted=self._weighted(samples, whole, edges, same) if whole else [],
-            peak=self._peak(samples, magnitudes, max(peak, *highest), is_long=bool(whole)),
-            clipped=same * self._clipped(magnitudes) if max(highest) >= FULL_SCALE else 0,
+            peak=self._peak(samples, magnitudes, max(peak, highest), is_long=bool(whole)),
+            clipped=same * self._clipped(magnitudes) if highest >= FULL_SCALE else 0,
             silent=int((sums.sum(axis=0)[whole] == 0).sum()) if whole else 0,
-            marks=marks_of(self._samples, magnitudes[:, history:]) if n == rate else [],
+            marks=marks_of(self._samples[:, history - MARK :], peaks) if n == rate else [],
         )
         self._go_on()
         return result
@@ -218,11 +219,6 @@ class Meter:
 def _are_equal(left: NDArray[np.float32], right: NDArray[np.float32]) -> bool:
     """Return whether two channels are equal; most that are not differ in a few samples."""
     return bool((left[-_FEW:] == right[-_FEW:]).all()) and bool((left == right).all())
-
-
-def _highest(magnitudes: NDArray[np.float32]) -> list[float]:
-    highest: list[float] = magnitudes.max(axis=1).tolist()
-    return highest
 
 
 def _mend(samples: NDArray[np.float32]) -> None:

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
+from itertools import pairwise
+from operator import itemgetter
 from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, Strict
@@ -36,24 +38,43 @@ MARK = 64  # samples
 _Bits = Annotated[int, Strict(), Field(ge=0, lt=2**32)]
 
 
-def marks_of(samples: NDArray[np.float32], magnitudes: NDArray[np.float32]) -> list[int]:
+def peaks_of(magnitudes: NDArray[np.float32]) -> list[list[tuple[float, int]]]:
+    """Return the greatest sample of each channel in each half of a second, and where it is.
+
+    Parameters
+    ----------
+    magnitudes : np.ndarray [shape=(channels, rate), float32]
+        Absolute values of the second. Where one is not a number, that is the greatest.
+    """
+    halves = (0, magnitudes.shape[1] // 2, magnitudes.shape[1])
+    return [
+        [
+            (float(values[at]), at)
+            for values in magnitudes
+            for at in [begin + int(values[begin:end].argmax())]
+        ]
+        for begin, end in pairwise(halves)
+        if begin < end
+    ]
+
+
+def marks_of(
+    samples: NDArray[np.float32], peaks: Sequence[Sequence[tuple[float, int]]]
+) -> list[int]:
     """Return the marks of a second; none of a half that is silent.
 
     Parameters
     ----------
-    samples : np.ndarray [shape=(channels, n), float32]
-        The second, and at least `MARK` samples before it.
-    magnitudes : np.ndarray [shape=(channels, rate), float32]
-        Absolute values of the second.
+    samples : np.ndarray [shape=(channels, MARK + rate), float32]
+        The second, and `MARK` samples before it.
+    peaks : sequence of sequence of (float, int)
+        As of `peaks_of`.
     """
-    before, marks = samples.shape[1] - magnitudes.shape[1] + 1, list[int]()
-    rate = magnitudes.shape[1]
-    for begin, end in ((0, rate // 2), (rate // 2, rate)):
-        places = [int(values[begin:end].argmax()) for values in magnitudes]
-        peaks = [float(values[begin + at]) for values, at in zip(magnitudes, places, strict=True)]
-        if peak := max(peaks):
-            at = before + begin + places[peaks.index(peak)]
-            marks.append(zlib.crc32(samples[:, at - MARK : at].tobytes()))
+    marks = list[int]()
+    for half in peaks:
+        peak, at = max(half, key=itemgetter(0))  # of equal ones that of the first channel
+        if peak:
+            marks.append(zlib.crc32(samples[:, at + 1 : at + 1 + MARK].tobytes()))
     return marks
 
 

@@ -94,39 +94,30 @@ class Identify(Stage):
 
     Parameters
     ----------
-    matcher : Matcher or None
-        Knows the tracks; None where `matchers_of` chooses.
+    matchers_of : callable
+        Chooses the matchers of each station where its audio begins; see `for_all`.
     settings : IdentifySettings
         When to query it.
-    warping : Matcher, optional
-        Knows the same tracks also where their speed or pitch was changed.
     share_landmarks : bool
-        Whether `repeats` may use its landmarks: only if the matcher extracts airsift's own.
+        Whether `repeats` may use its landmarks: only if the matchers extract airsift's own.
     load : Load, optional
         What is left out while the machine is too slow; without it, nothing is.
     budget : WorkBudget, optional
         What the queries of a station may cost; without it, anything.
-    matchers_of : callable, optional
-        Chooses the matchers of each station where its audio begins, instead of `matcher` and
-        `warping`.
     """
 
     name = "identify"
 
     def __init__(
         self,
-        matcher: Matcher | None,
+        matchers_of: MatchersOf,
         settings: IdentifySettings,
-        warping: Matcher | None = None,
         *,
         share_landmarks: bool = False,
         load: Load | None = None,
         budget: WorkBudget | None = None,
-        matchers_of: MatchersOf | None = None,
     ) -> None:
         self.sessions = Sessions()
-        self.matcher = matcher
-        self.warping = warping
         self.matchers_of = matchers_of
         self.settings = settings
         self.share_landmarks = share_landmarks
@@ -147,7 +138,7 @@ class Identify(Stage):
                 continue
             state = session.identify
             if state is None and isinstance(item, AudioChunk | Decision | Segment):
-                matchers = self._matchers(item.station)
+                matchers = self.matchers_of(item.station)
                 if matchers is not None:
                     state = session.identify = IdentifyState.begin(matchers, item.start)
                     self._share_landmarks(session)
@@ -212,7 +203,7 @@ class Identify(Stage):
         )
 
     def restore(self, session: Session, part: IdentifyPart) -> None:
-        matchers = self._matchers(session.station)
+        matchers = self.matchers_of(session.station)
         if matchers is None:
             return
         session.identify = IdentifyState(
@@ -224,11 +215,6 @@ class Identify(Stage):
             Shares(list(part.shares)),
         )
         self._share_landmarks(session)
-
-    def _matchers(self, station: str) -> Matchers | None:
-        if self.matchers_of is not None:
-            return self.matchers_of(station)
-        return None if self.matcher is None else Matchers(self.matcher, self.warping)
 
     def _share_landmarks(self, session: Session) -> None:
         if self.share_landmarks and session.identify is not None:

@@ -28,3 +28,9 @@ class Matchers:
 
 # Given a station; None where nothing is named.
 MatchersOf: TypeAlias = Callable[[str], Matchers | None]
+
+
+def for_all(plain: Matcher, warping: Matcher | None = None) -> MatchersOf:
+    """Return what chooses the same matchers for every station."""
+    matchers = Matchers(plain, warping)
+    return lambda station: matchers

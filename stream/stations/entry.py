@@ -82,7 +82,8 @@ class StationEntry(BaseModel):
         Folder of the catalogue that names its music; empty: it is not named. Without it, the
         configuration's ``identify.catalogue``.
     clips : bool
-        Whether audio around its alarms may be kept, where ``alarms.clips.folder`` is set.
+        Whether audio around its alarms and of its songs may be kept, where ``alarms.clips.folder``
+        or ``identify.clips.folder`` is set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

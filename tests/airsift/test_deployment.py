@@ -206,7 +206,7 @@ def worker_toml():
 def test_every_setting_of_the_image_and_of_compose_exists():
     loaded = config.load(environ=image_environment("AIRSIFT_") | {"AIRSIFT_MODEL__DEVICE": "cpu"})
     assert loaded.config.watch.address == "127.0.0.1"
-    for name in ("worker", "speech", "music"):
+    for name in ("worker", "speech", "music", "history"):
         host = settings_of(SERVICES[name]).kafka.bootstrap_servers.split(":")[0]
         assert host in SERVICES
         assert SERVICES[name]["command"][0] in COMMANDS
@@ -329,6 +329,19 @@ def test_the_catalogue_is_made_first_and_workers_only_read_it():
         mounts[mount["mountPath"]] = container
     assert set(mounts) == {folder} == {worker_toml()["identify"]["catalogue"]}
     assert first["args"] == ["catalogue", "create", "--catalogue", folder]
+
+
+def test_the_history_of_compose_is_off_by_default_and_on_a_volume_that_the_image_owns():
+    service = SERVICES["history"]
+    assert service["profiles"] == ["history"]
+    chosen = settings_of(service).database
+    [volume] = service["volumes"]
+    source, folder = volume.split(":")
+    assert source in COMPOSE["volumes"]
+    assert str(Path(chosen.url.get_secret_value()).parent) == folder
+    assert chosen.spool_mb == 0  # nothing else of the container can be written
+    [made] = re.findall(r"install --directory --owner=10001 --group=10001 (.*)", DOCKERFILE)
+    assert folder in made.split()
 
 
 def test_the_command_that_compose_runs_makes_a_catalogue_that_workers_open(tmp_path):

@@ -22,6 +22,7 @@ RULES = ROOT / "deploy/prometheus/alerts.yml"
 HELM = shutil.which("helm", path=str(ROOT / ".helm")) or shutil.which("helm")
 with_helm = pytest.mark.skipif(HELM is None, reason="there is no Helm: `make helm` builds it")
 OPTIONAL = ["serviceMonitor.enabled=true", "prometheusRule.enabled=true", "keda.enabled=true"]
+HISTORY = ["history.enabled=true", "history.url=postgresql://airsift@postgres/airsift"]
 
 
 def helm(*words, fails=False):
@@ -74,7 +75,8 @@ def test_the_chart_is_of_this_version():
 @pytest.mark.process
 def test_helm_finds_nothing_wrong():
     helm("lint", "--strict", str(CHART))
-    helm("lint", "--strict", str(CHART), *(w for each in OPTIONAL for w in ("--set", each)))
+    every = [*OPTIONAL, *HISTORY]
+    helm("lint", "--strict", str(CHART), *(w for each in every for w in ("--set", each)))
 
 
 @with_helm
@@ -156,6 +158,39 @@ def test_what_is_switched_off_is_nowhere():
     [worker] = pod["containers"]
     assert worker["args"][0] == "worker"
     assert {"name": "A", "value": "b"} in worker["env"]
+
+
+@with_helm
+@pytest.mark.process
+def test_the_history_is_optional_and_knows_the_broker_and_its_database(tmp_path):
+    made = render(*HISTORY, "history.passwordSecret=airsift-history")
+    deployment = made.pop(("Deployment", "airsift-history"))
+    assert made == render()
+    pod = deployment["spec"]["template"]
+    [container] = pod["spec"]["containers"]
+    assert container["args"][:2] == ["history", "record"]
+    environ = {each["name"]: each["value"] for each in container["env"]}
+    path = tmp_path / "airsift.toml"
+    path.write_text(made["ConfigMap", "airsift"]["data"]["airsift.toml"])
+    loaded = config.load(path, environ=environ).config
+    assert loaded.database.url.get_secret_value() == "postgresql://airsift@postgres/airsift"
+    assert loaded.database.spool_mb == 0
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    security = loaded.kafka.security
+    files = loaded.database.password_file, security.password_file, security.ca_file
+    assert {str(Path(file).parent) for file in files} <= set(mounts)
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    assert volumes.keys() == set(mounts.values())
+    assert volumes["history"]["secret"]["secretName"] == "airsift-history"
+    # Nothing that selects workers selects it, nor the other way round.
+    labels, worker = pod["metadata"]["labels"], made["StatefulSet", "airsift"]["spec"]
+    assert deployment["spec"]["selector"]["matchLabels"] == labels
+    assert not worker["selector"]["matchLabels"].items() <= labels.items()
+    assert not labels.items() <= worker["template"]["metadata"]["labels"].items()
+    plainest = render(*HISTORY, "kafkaSecret=", "ca.certificate=")
+    spec = plainest["Deployment", "airsift-history"]["spec"]["template"]["spec"]
+    assert [volume["name"] for volume in spec["volumes"]] == ["config", "tmp"]
+    assert "history.url" in render("history.enabled=true", fails=True)
 
 
 @with_helm

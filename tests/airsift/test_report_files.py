@@ -18,9 +18,10 @@ from airsift.reports.clips import Clips
 from airsift.reports.page import page_of
 from airsift.reports.tables import Part, as_object, table_of
 from fingerprint.repeats.store import Store, folder_of
+from stream.clips.songs import song_clip_of
 from stream.lines import to_cell
 from stream.testing import tone, write_wav
-from tests.airsift.reported import FORMULA, HOSTILE, NORTH, base_of, report_of
+from tests.airsift.reported import DAY, FORMULA, HOSTILE, NORTH, base_of, report_of
 from tests.browser import browser
 from tests.stream.databases import Base
 
@@ -165,14 +166,35 @@ def store_clip(root: Path, station: str, cluster: str, seconds: float = 2.0) -> 
 
 def test_clips_of_unknown_pieces_are_in_the_page(report, tmp_path: Path):
     store_clip(tmp_path, NORTH, "59ffb420f9")
-    page = page_of(report, Clips(tmp_path)).decode()
+    page = page_of(report, Clips([tmp_path])).decode()
     [url] = re.findall(r'<audio controls preload="none" src="([^"]+)"', page)
     assert url.startswith("data:audio/mpeg;base64,")
 
 
+def store_proof(root: Path, start_s: float, track: str, seconds: float = 2.0) -> Path:
+    """Store the clip of a match as airsift does."""
+    path = song_clip_of(root, NORTH, round((DAY + start_s) * 16_000), track)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_wav(path, tone(seconds), 16_000)
+    return path
+
+
+def test_the_sound_of_each_play_is_beside_it(report, tmp_path: Path):
+    """Also where only a later match of the play has a clip, as after a cut."""
+    store_proof(tmp_path, 3520, "orbital")
+    store_proof(tmp_path, 30_000, "ink")
+    store_proof(tmp_path, 30_001, "ink")  # of a match that is not stored
+    store_clip(tmp_path / "repeats", NORTH, "59ffb420f9")
+    page = page_of(report, Clips([tmp_path, tmp_path / "repeats"])).decode()
+    rows = [row for row in page.split("<tr") if "<audio" in row]
+    assert [("Orbital" in row, "Warm Ink" in row, "59ffb420f9" in row) for row in rows] == [
+        (True, False, False), (False, True, False), (False, False, True),
+    ]  # fmt: skip
+
+
 def test_a_cluster_names_no_other_file(tmp_path: Path):
     store_clip(tmp_path, "other", "ab")
-    clips = Clips(tmp_path)
+    clips = Clips([tmp_path])
     assert clips.url("other", "ab")
     for station, cluster in [
         ("x", "../../other/clips/ab"),
@@ -187,11 +209,11 @@ def test_a_cluster_names_no_other_file(tmp_path: Path):
 def test_a_damaged_clip_is_none(tmp_path: Path, damage):
     path = store_clip(tmp_path, "r", "ab")
     path.write_bytes(damage)
-    assert Clips(tmp_path).url("r", "ab") == ""
+    assert Clips([tmp_path]).url("r", "ab") == ""
 
 
 def test_clips_are_left_out_before_a_page_is_too_large(tmp_path: Path):
-    clips = Clips(tmp_path, max_bytes=1_000)
+    clips = Clips([tmp_path], max_bytes=1_000)
     for cluster in ("aa", "bb", "cc"):
         store_clip(tmp_path, "r", cluster)
     found = [bool(clips.url("r", cluster)) for cluster in ("aa", "bb", "cc")]
@@ -202,7 +224,8 @@ def test_clips_are_left_out_before_a_page_is_too_large(tmp_path: Path):
 def test_a_browser_shows_it(report, tmp_path: Path):
     path = tmp_path / "report.html"
     store_clip(tmp_path, NORTH, "59ffb420f9", 3.0)
-    path.write_bytes(page_of(report, Clips(tmp_path)))
+    store_proof(tmp_path, 30_000, "ink", 3.0)
+    path.write_bytes(page_of(report, Clips([tmp_path])))
     with browser(tmp_path) as page:
         colours = set()
         for width, dark in ((1180, False), (1180, True), (390, False)):

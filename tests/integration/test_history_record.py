@@ -6,10 +6,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from airsift.errors import BrokerError
 from airsift.recorder import Recorder
 from stream.events import Decision, Gap, Match, Segment
 from stream.history.rows import row_of
@@ -166,6 +168,31 @@ def test_without_the_database_nothing_is_committed(kafka_settings: KafkaSettings
     sink.close()
     assert record(kafka_settings, url, tmp_path).written == 5
     assert stored(url) == expected(EVENTS[:5])
+
+
+def test_another_reader_with_the_same_instance_id_is_an_error(apache_settings: KafkaSettings):
+    """The broker knows one member of that name: the one that came before is told, and ends."""
+    publish(apache_settings, EVENTS[:5])
+    settings = apache_settings.model_copy(update={"instance_id": "desk"})
+    readers = [EventTopics(settings, KINDS, f"{settings.group}-history")]
+    try:
+        wait_until(lambda: readers[0].poll() or readers[0].counts["messages"], 30)
+        readers.append(EventTopics(settings, KINDS, f"{settings.group}-history"))
+        told = ""
+        deadline = time.monotonic() + 60
+        while not told:
+            assert time.monotonic() < deadline, [reader.counts for reader in readers]
+            publish(apache_settings, EVENTS[5:8])
+            try:
+                for reader in readers:
+                    reader.poll()
+                    reader.commit()
+            except BrokerError as error:
+                told = str(error)
+        assert f"kafka.group='{settings.group}-history' runs with kafka.instance_id='desk'" in told
+    finally:
+        for reader in readers:
+            reader.close()
 
 
 @pytest.mark.long

@@ -44,6 +44,13 @@ class NamedReader(SourceReader):
         self.chunks, self.resumed, self.lost = {}, {}, set()
 
 
+@pytest.fixture(params=["kafka_settings", pytest.param("apache_settings", marks=pytest.mark.kafka)])
+def either_settings(request: pytest.FixtureRequest) -> KafkaSettings:
+    """Return settings for the broker of the tests, and then for Apache Kafka."""
+    settings: KafkaSettings = request.getfixturevalue(request.param)
+    return settings
+
+
 @pytest.fixture
 def open_named() -> Iterator[Callable[[KafkaSettings, dict[str, str]], NamedReader]]:
     opened: list[NamedReader] = []
@@ -58,60 +65,60 @@ def open_named() -> Iterator[Callable[[KafkaSettings, dict[str, str]], NamedRead
 
 
 def test_some_keys_are_stations_with_names_of_their_own(
-    kafka_settings: KafkaSettings,
+    either_settings: KafkaSettings,
     open_named: Callable[[KafkaSettings, dict[str, str]], NamedReader],
 ) -> None:
     sounds = {key: noise(4, seed=seed) for seed, key in enumerate(["k1", "k2", "other"])}
     for key, samples in sounds.items():
-        send(kafka_settings, key, samples)
-    first = open_named(kafka_settings, {"one": "k1", "two": "k2"})
+        send(either_settings, key, samples)
+    first = open_named(either_settings, {"one": "k1", "two": "k2"})
     first.read_until(lambda: first.ends() == {"one": 4 * RATE, "two": 4 * RATE})
     assert np.array_equal(first.samples("one"), sounds["k1"])
     assert np.array_equal(first.samples("two"), sounds["k2"])
     first.source.checkpoint({"one": snapshot_at(2 * RATE), "two": snapshot_at(3 * RATE)})
     first.close()
-    send(kafka_settings, "k1", noise(1))
+    send(either_settings, "k1", noise(1))
 
     # They go on where they were; one that the list has no more is withdrawn.
-    second = open_named(kafka_settings, {"one": "k1", "new": "other"})
+    second = open_named(either_settings, {"one": "k1", "new": "other"})
     second.read_until(lambda: second.ends().get("one") == 5 * RATE)
     assert set(second.resumed) == {"one"}
     assert second.chunks["one"][0].start == 2 * RATE - CHUNK
     second.source.checkpoint({"one": snapshot_at(4 * RATE)})
     # While it is read, a station goes, and another comes.
     second.source.select({"new": "other"})
-    send(kafka_settings, "k1", noise(1))
-    send(kafka_settings, "other", noise(2))
+    send(either_settings, "k1", noise(1))
+    send(either_settings, "other", noise(2))
     second.read_until(lambda: second.ends().get("new") == 6 * RATE)
     assert second.ends()["one"] == 5 * RATE
     second.source.checkpoint({"new": snapshot_at(6 * RATE)})
     second.close()
 
-    third = open_named(kafka_settings, {"one": "k1", "new": "other"})
-    send(kafka_settings, "k1", noise(1))
+    third = open_named(either_settings, {"one": "k1", "new": "other"})
+    send(either_settings, "k1", noise(1))
     third.read_until(lambda: "one" in third.ends())
     assert set(third.resumed) == {"new"}
 
 
 def test_a_dead_letter_has_the_key_that_was_sent(
-    kafka_settings: KafkaSettings,
+    either_settings: KafkaSettings,
     open_named: Callable[[KafkaSettings, dict[str, str]], NamedReader],
 ) -> None:
-    topics = kafka_settings.topics
-    ensure_topics(kafka_settings, [topics.audio, topics.dead_letters])
-    sender = Producer(kafka_settings)
+    topics = either_settings.topics
+    ensure_topics(either_settings, [topics.audio, topics.dead_letters])
+    sender = Producer(either_settings)
     for key in (b"k1", b"k2"):
         sender.send(topics.audio, key, b"no audio", [("content-type", b"audio/flac")])
     sender.flush()
     sender.close()
-    reader = open_named(kafka_settings, {"one": "k1"})
+    reader = open_named(either_settings, {"one": "k1"})
     deadline = time.monotonic() + 30
     while not reader.source.counts["dead_letters"]:
         reader.step()
         assert time.monotonic() < deadline
     reader.source.checkpoint({})
     reader.close()
-    assert [m.key for m in read_all(kafka_settings, topics.dead_letters)] == [b"k1"]
+    assert [m.key for m in read_all(either_settings, topics.dead_letters)] == [b"k1"]
 
 
 def test_the_next_audio_of_a_key_is_peeked_at(kafka_settings: KafkaSettings) -> None:

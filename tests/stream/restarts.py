@@ -17,6 +17,7 @@ from stream.pipeline import Pipeline
 from stream.snapshot import StoredSnapshot
 from stream.stages.identify import Identify
 from stream.stages.levels import Levels
+from stream.stages.matchers import for_all
 from stream.testing import chunks_of
 from tests.fingerprint.music import compose
 from tests.stream.doubles import SMOOTH, LoudnessClassifier, Treble
@@ -42,7 +43,7 @@ def make(names: bool = False, voice: bool = False, reorder_s: float = 0.0) -> Pi
     identify = None
     if names:
         quick = LandmarkMatcher(catalogue(), warp_search=False)
-        identify = Identify(quick, IDENTIFY, LandmarkMatcher(catalogue()))
+        identify = Identify(for_all(quick, LandmarkMatcher(catalogue())), IDENTIFY)
     return Pipeline(
         FRONT_END, CLASSIFIER, SMOOTH, identify, voice=Treble() if voice else None,
         reorder_s=reorder_s, levels=Levels(RATE),

@@ -5,27 +5,20 @@ from __future__ import annotations
 import json
 import os
 import time
-import wave
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from stream.alarms.clips import AlarmClips, clip_of
 from stream.alarms.rules import AlarmPlan
-from stream.alarms.settings import AlarmSettings, ClipSettings
-from stream.audio import AudioChunk, EndOfStream
+from stream.alarms.settings import AlarmSettings
+from stream.audio import EndOfStream
+from stream.clips.recorder import ClipRecorder
+from stream.clips.settings import ClipSettings
 from stream.events import Alarm
 from stream.sources.base import Lost
 from stream.stations.entry import StationEntry
-
-RATE = 16_000
-
-
-def audio(start: int, length: float = 1.0, station: str = "a") -> AudioChunk:
-    """Return audio of which each second has a value of its own."""
-    at = start * RATE + np.arange(round(length * RATE))
-    return AudioChunk(station, start * RATE, (at // RATE / 100).astype(np.float32), RATE)
+from tests.stream.clips import RATE, audio, seconds
 
 
 def alarm(rule: str, start: float, end: float, station: str = "a") -> Alarm:
@@ -35,17 +28,9 @@ def alarm(rule: str, start: float, end: float, station: str = "a") -> Alarm:
     )  # fmt: skip
 
 
-def seconds(path: Path) -> list[int]:
-    """Return the seconds of which a clip is made."""
-    with wave.open(str(path)) as file:
-        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (RATE, 1, 2)
-        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    return [round(float(value) / 327.67) for value in samples[RATE // 2 :: RATE]]
-
-
-def opened(folder: Path, allowed: bool = True, seconds: float = 10.0) -> AlarmClips:
+def opened(folder: Path, allowed: bool = True, seconds: float = 10.0) -> ClipRecorder:
     settings = ClipSettings.default(folder=str(folder), seconds=seconds)
-    return AlarmClips(settings, RATE, lambda _: allowed)
+    return ClipRecorder(AlarmClips(), settings, RATE, lambda _: allowed)
 
 
 def test_half_is_before_the_alarm_opened_and_half_after(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from fingerprint.settings import EDGE, HOP
 from stream.audio import AudioChunk, EndOfStream
 from stream.events import Decision, Match
 from stream.stages.identify import Identify
+from stream.stages.matchers import for_all
 from stream.stages.smooth import Smooth
 from tests.stream.doubles import SMOOTH
 from tests.stream.sample_matcher import TIMES, S, SampleMatcher
@@ -32,7 +33,7 @@ def station(text: str, track_from: int | None = None, track_start: int = 0):
 def query(text, track_from=None, *, step=1, restart_at=None, times=TIMES):
     audio, decisions = station(text, track_from)
     matcher = SampleMatcher()
-    smooth, identify = Smooth(SMOOTH), Identify(matcher, times)
+    smooth, identify = Smooth(SMOOTH), Identify(for_all(matcher), times)
     out = []
     n = len(audio)
     for first in range(0, len(decisions), step):
@@ -43,7 +44,7 @@ def query(text, track_from=None, *, step=1, restart_at=None, times=TIMES):
         if restart_at == first:
             session = identify.sessions["a"]
             state, oldest = identify.snapshot(session), identify.oldest(session, stop)
-            identify = Identify(matcher, times)
+            identify = Identify(for_all(matcher), times)
             identify.restore(identify.sessions["a"], state)
             identify.push([AudioChunk("a", oldest, audio[oldest:stop], S)])
     cut = EndOfStream("a", n, S)
@@ -99,7 +100,7 @@ def test_a_track_behind_a_known_one_is_named_as_soon():
         audio, decisions = station("m" * 60)
         audio[: second * S] = np.arange(second * S) + 1
         audio[second * S :] = np.arange(len(audio) - second * S) + 100 * S + 1
-        smooth, identify = Smooth(SMOOTH), Identify(Two(), TIMES)
+        smooth, identify = Smooth(SMOOTH), Identify(for_all(Two()), TIMES)
         out = identify.push([AudioChunk("a", 0, audio, S), *smooth.push(decisions)])
         named = next(item for item in out if isinstance(item, Match) and item.track == "u")
         before = [e.end for e in out[: out.index(named)] if isinstance(e, Decision)]
@@ -159,7 +160,7 @@ def test_a_restart_at_any_moment_changes_nothing():
 @pytest.mark.parametrize("letter", "ms")
 def test_memory_is_bounded(letter):
     audio, decisions = station(letter * 200)
-    smooth, identify = Smooth(SMOOTH), Identify(SampleMatcher(), TIMES)
+    smooth, identify = Smooth(SMOOTH), Identify(for_all(SampleMatcher()), TIMES)
     for decision in decisions:
         chunk = AudioChunk("a", decision.end - S, audio[decision.end - S : decision.end], S)
         identify.push([chunk, *smooth.push([decision])])
@@ -173,7 +174,7 @@ def test_memory_is_bounded(letter):
 def test_a_question_ends_where_it_should_however_much_audio_came_after():
     audio, decisions = station("m" * 12, 0)
     matcher = SampleMatcher()
-    smooth, identify = Smooth(SMOOTH), Identify(matcher, TIMES)
+    smooth, identify = Smooth(SMOOTH), Identify(for_all(matcher), TIMES)
     chunks = [AudioChunk("a", k, audio[k : k + 960], S) for k in range(0, len(audio), 960)]
     for decision in decisions:
         late = decision.end + 4000
@@ -186,7 +187,7 @@ def test_a_question_ends_where_it_should_however_much_audio_came_after():
 
 def query_lengths(matcher, seconds):
     audio, decisions = station("m" * seconds, 0)
-    smooth, identify = Smooth(SMOOTH), Identify(matcher, TIMES)
+    smooth, identify = Smooth(SMOOTH), Identify(for_all(matcher), TIMES)
     cut = EndOfStream("a", len(audio), S)
     out = identify.push([AudioChunk("a", 0, audio, S), *smooth.push([*decisions, cut])])
     return [item for item in out if isinstance(item, Match)], [b - a for a, b in matcher.queries]
@@ -216,7 +217,7 @@ def test_identified_music_is_queried_with_its_last_part_only():
 def test_a_track_that_is_removed_while_it_plays_ends():
     audio, decisions = station("m" * 60, 0)
     matcher = SampleMatcher()
-    smooth, identify = Smooth(SMOOTH), Identify(matcher, TIMES)
+    smooth, identify = Smooth(SMOOTH), Identify(for_all(matcher), TIMES)
     chunk = AudioChunk("a", 0, audio, S)
     out = identify.push([chunk, *smooth.push(decisions[:30])])
     matcher.least = 10**9
@@ -237,7 +238,7 @@ def test_answers_from_different_repeats_of_a_loop_are_one_match():
         ]
 
     matcher.match = shifted
-    smooth, identify = Smooth(SMOOTH), Identify(matcher, TIMES)
+    smooth, identify = Smooth(SMOOTH), Identify(for_all(matcher), TIMES)
     out = identify.push([AudioChunk("a", 0, audio, S), *smooth.push(decisions)])
     assert len({item.id for item in out if isinstance(item, Match)}) == 1
     assert len(matcher.queries) > 2
@@ -254,7 +255,7 @@ def test_warp_search_has_its_turn_and_keeps_what_only_it_finds():
     audio, decisions = station("m" * 60, 0)
     plain, warping = SampleMatcher(least=10**9), ChangedMatcher()
     settings = replace(TIMES, warp_every_n_queries=3, tolerance=10**9)
-    smooth, identify = Smooth(SMOOTH), Identify(plain, settings, warping)
+    smooth, identify = Smooth(SMOOTH), Identify(for_all(plain, warping), settings)
     cut = EndOfStream("a", len(audio), S)
     out = identify.push([AudioChunk("a", 0, audio, S), *smooth.push([*decisions, cut])])
     matches = [item for item in out if isinstance(item, Match)]
@@ -267,7 +268,7 @@ def test_warp_search_is_given_unknown_music_once():
     audio, decisions = station("m" * 200, 0)
     plain, warping = SampleMatcher(least=10**9), SampleMatcher(least=10**9)
     settings = replace(TIMES, warp_every_n_queries=4)
-    smooth, identify = Smooth(SMOOTH), Identify(plain, settings, warping)
+    smooth, identify = Smooth(SMOOTH), Identify(for_all(plain, warping), settings)
     identify.push([AudioChunk("a", 0, audio, S), *smooth.push(decisions)])
     lengths = [end - start for start, end in warping.queries]
     assert 150 * S < sum(lengths) < 210 * S

@@ -274,10 +274,13 @@ def test_silence_for_hours_is_at_the_floor() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38, 1e6])
-def test_samples_that_are_no_numbers_spoil_nothing_behind_them(value: float) -> None:
+@pytest.mark.parametrize("channels", [slice(None), 0, 1])
+def test_samples_that_are_no_numbers_spoil_nothing_behind_them(
+    value: float, channels: slice | int
+) -> None:
     samples = np.stack([tone(20, 48_000), tone(20, 48_000)], axis=1)
     clean = levels_of(samples, 48_000)
-    samples[100_000:100_200] = value
+    samples[100_000:100_200, channels] = value
     events = levels_of(samples, 48_000)
     assert all(np.isfinite(json.loads(e.to_json())["level_dbfs"]) for e in events)
     assert [e.level_dbfs for e in events[1:]] == [e.level_dbfs for e in clean[1:]]

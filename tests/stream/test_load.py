@@ -10,6 +10,7 @@ from stream.load import CALM, CALM_S, MAX_LEVEL, Load
 from stream.pipeline import Pipeline
 from stream.runner import Runner, Stop
 from stream.stages.identify import Identify
+from stream.stages.matchers import for_all
 from stream.testing import RATE, ListSink, ManualClock, chunks_of, programme
 from tests.stream.doubles import SMOOTH
 from tests.stream.networks import FRONT_END
@@ -98,7 +99,7 @@ def test_every_second_is_decided_at_every_level(classifier):
     outcomes = []
     for reports in ([0.0] * seconds, [(second // 5) * LIMIT_S for second in range(seconds)]):
         load = Load(LIMIT_S, ManualClock())
-        identify, sink = Identify(SampleMatcher(), TIMES, load=load), ListSink()
+        identify, sink = Identify(for_all(SampleMatcher()), TIMES, load=load), ListSink()
         pipeline = Pipeline(FRONT_END, classifier, SMOOTH, identify, load=load)
         runner = Runner(pipeline, [sink], Stop())
         for chunk, behind_s in zip(chunks_of(samples, RATE), reports, strict=True):
@@ -113,7 +114,7 @@ def test_every_second_is_decided_at_every_level(classifier):
 
 @pytest.mark.slow
 def test_a_stage_with_another_load_than_the_pipeline_is_refused(classifier):
-    identify = Identify(SampleMatcher(), TIMES)
+    identify = Identify(for_all(SampleMatcher()), TIMES)
     with pytest.raises(ValueError, match="give both the same one"):
         Pipeline(FRONT_END, classifier, SMOOTH, identify, load=Load(LIMIT_S))
     assert Pipeline(FRONT_END, classifier, SMOOTH, identify).load is identify.load
@@ -123,7 +124,7 @@ def test_a_stage_with_another_load_than_the_pipeline_is_refused(classifier):
 def test_segments_are_published_at_the_same_time_with_and_without_a_catalogue(classifier):
     """After every chunk, the same decisions and segments are out, in the same order."""
     published = []
-    for identify in (None, Identify(SampleMatcher(), TIMES)):
+    for identify in (None, Identify(for_all(SampleMatcher()), TIMES)):
         pipeline, sink = Pipeline(FRONT_END, classifier, SMOOTH, identify), ListSink()
         runner, after_each = Runner(pipeline, [sink], Stop()), []
         for chunk in chunks_of(programme(30), RATE // 2):

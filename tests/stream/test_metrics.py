@@ -27,6 +27,7 @@ from stream.sources.base import Lost, Resumed, Source
 from stream.stages.alarms import WatchAlarms
 from stream.stages.identify import Identify
 from stream.stages.levels import Levels
+from stream.stages.matchers import for_all
 from stream.stages.work_budget import KINDS
 from stream.telemetry.activity import Activity
 from stream.telemetry.telemetry import Telemetry
@@ -386,7 +387,7 @@ def skipped(watch):
 
 def test_queries_that_a_budget_left_out_are_counted_by_kind(classifier):
     watch = Telemetry(watch_config())
-    identify = Identify(SampleMatcher(), TIMES)
+    identify = Identify(for_all(SampleMatcher()), TIMES)
     for pipeline in (
         Pipeline(FRONT_END, classifier, SMOOTH),
         Pipeline(FRONT_END, classifier, SMOOTH, identify),

@@ -11,6 +11,7 @@ from stream.audio import AudioChunk
 from stream.events import Match
 from stream.pipeline import Pipeline
 from stream.stages.identify import Identify
+from stream.stages.matchers import for_all
 from tests.stream.doubles import SMOOTH
 from tests.stream.networks import FRONT_END
 from tests.stream.sample_matcher import TIMES
@@ -67,7 +68,7 @@ def low(seconds):
 def test_an_outside_matcher_names_music_in_the_pipeline(classifier):
     service = Service(high(20, seed=1))
     programme = np.concatenate([low(10), service.track, low(10), high(10, seed=2), low(5)])
-    pipeline = Pipeline(FRONT_END, classifier, SMOOTH, Identify(service, IDENTIFY))
+    pipeline = Pipeline(FRONT_END, classifier, SMOOTH, Identify(for_all(service), IDENTIFY))
     events = []
     for start in range(0, len(programme), 3 * RATE):
         chunk = AudioChunk("a", start, programme[start : start + 3 * RATE], RATE)

@@ -18,6 +18,7 @@ from stream.load import CALM, CALM_S, MAX_LEVEL, Load
 from stream.pipeline import Pipeline
 from stream.runner import Runner, Stop
 from stream.stages.identify import Identify
+from stream.stages.matchers import for_all
 from stream.testing import RATE, ListSink, ManualClock, chunks_of, programme
 from tests.stream.doubles import SMOOTH
 from tests.stream.networks import FRONT_END
@@ -44,7 +45,7 @@ class SlowWorker:
         self.clock = ManualClock()
         self.factor = factor
         self.load = Load(limit_s, self.clock)
-        self.identify = Identify(SampleMatcher(), TIMES, load=self.load)
+        self.identify = Identify(for_all(SampleMatcher()), TIMES, load=self.load)
         self.sink = ListSink()
         self.pipeline = Pipeline(FRONT_END, classifier, SMOOTH, self.identify, load=self.load)
         self.runner = Runner(self.pipeline, [self.sink], Stop())

@@ -16,6 +16,7 @@ from fingerprint.track import Track
 from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.events import Decision, Match
 from stream.stages.identify import Identify
+from stream.stages.matchers import for_all
 from stream.stages.smooth import Smooth
 from stream.stages.work_budget import WorkBudget
 from tests.fingerprint.music import compose
@@ -58,7 +59,7 @@ def run(per_s=None, *, burst=None, step=1, restart_at=None, breaks=(), least=10*
 
     def stage():
         warping = CountedMatcher(10**9, per_s=10)
-        return Identify(CountedMatcher(least), TIMES, warping, budget=budget(per_s, burst))
+        return Identify(for_all(CountedMatcher(least), warping), TIMES, budget=budget(per_s, burst))
 
     smooth, identify, out, skipped = Smooth(SMOOTH), stage(), [], 0
     for first in range(0, len(decisions), step):
@@ -82,6 +83,12 @@ def run(per_s=None, *, burst=None, step=1, restart_at=None, breaks=(), least=10*
     return out, identify, skipped + identify.paid.skipped.total()
 
 
+def work_of(identify):
+    """Return the work of both matchers."""
+    known = identify.matchers_of("a")
+    return known.plain.work.units + known.warping.work.units
+
+
 def matches(out):
     return [item for item in out if isinstance(item, Match)]
 
@@ -96,7 +103,7 @@ def test_a_budget_that_is_never_spent_changes_nothing():
         assert rest(out) == rest(expected)
         assert matches(out) == matches(expected)
         assert skipped == 0
-        assert identify.matcher.queries
+        assert identify.matchers_of("a").plain.queries
         assert (least > S * 60) or matches(out)
 
 
@@ -120,7 +127,7 @@ def test_warp_searches_are_left_out_first_and_short_queries_last():
 def test_the_work_of_a_programme_is_what_its_audio_is_worth_and_a_burst(per_s):
     _, identify, skipped = run(per_s)
     audio, _ = items()
-    done = identify.matcher.work.units + identify.warping.work.units
+    done = work_of(identify)
     longest = 3 * 30 + 10 * 30 + 6  # of each kind, a query with all its passes
     assert done <= per_s * len(audio) / S + 3 * 30 * per_s + longest
     assert skipped
@@ -133,7 +140,7 @@ def test_neither_the_size_of_pushes_nor_a_restart_changes_what_is_left_out(per_s
         other, cut, _ = run(per_s, least=12 * S, step=step)
         assert matches(other) == matches(out)
         assert cut.paid.skipped == identify.paid.skipped
-        assert cut.matcher.queries == identify.matcher.queries
+        assert cut.matchers_of("a").plain.queries == identify.matchers_of("a").plain.queries
     for moment in range(0, len(TEXT), 3):
         again, _, skipped_again = run(per_s, least=12 * S, restart_at=moment)
         assert matches(again) == matches(out), f"after decision {moment}"
@@ -145,7 +152,7 @@ def test_a_break_in_the_audio_pays_nothing():
     breaks = range(5, len(TEXT), 12)
     _, identify, skipped = run(1, breaks=breaks, burst=10)
     audio, _ = items()
-    done = identify.matcher.work.units + identify.warping.work.units
+    done = work_of(identify)
     assert done <= len(audio) / S + 3 * 10 + 3 * 12 + 10 * 12 + 6
     assert skipped
     for moment in breaks:  # also of a restart that comes before any other audio
@@ -170,7 +177,7 @@ def test_a_matcher_that_does_not_count_is_never_left_out():
     audio, decisions = items()
     matcher = SampleMatcher(10**9)
     assert not isinstance(matcher, CountingMatcher)
-    smooth, identify = Smooth(SMOOTH), Identify(matcher, TIMES, budget=budget(1))
+    smooth, identify = Smooth(SMOOTH), Identify(for_all(matcher), TIMES, budget=budget(1))
     identify.push([AudioChunk("a", 0, audio, S), *smooth.push(decisions)])
     assert matcher.queries
     assert not identify.paid.skipped

@@ -18,6 +18,7 @@ from fingerprint.track import TrackName
 from stream.audio import AudioChunk, EndOfStream
 from stream.events import Decision, Match
 from stream.stages.identify import Identify
+from stream.stages.matchers import for_all
 from stream.stages.playings import PlayingRules, Playings
 from stream.stages.smooth import Smooth
 from tests.examples import examples
@@ -128,7 +129,7 @@ def published(parts: list[Part]) -> list[Match]:
         Decision("r", k * S, (k + 5) * S, S, None, *((0.05, 0.95) if with_music else (0.95, 0.05)))
         for k, with_music in enumerate(music)
     ]
-    smooth, identify, out = Smooth(SMOOTH), Identify(Ear(), TIMES), []
+    smooth, identify, out = Smooth(SMOOTH), Identify(for_all(Ear()), TIMES), []
     at = 0
     for decision in decisions:
         chunk = AudioChunk("r", at, samples[at : decision.end], S)

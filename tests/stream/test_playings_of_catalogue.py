@@ -11,6 +11,7 @@ from fingerprint.matching.matcher import LandmarkMatcher
 from stream.audio import AudioChunk, EndOfStream
 from stream.events import Decision, Match
 from stream.stages.identify import Identify
+from stream.stages.matchers import for_all
 from stream.stages.smooth import Smooth
 from stream.testing import write_wav
 from tests.fingerprint.command import airsift
@@ -42,7 +43,7 @@ def shelf(tmp_path_factory):
 
 def published(shelf, samples):
     """Return the matches of audio that is labelled as music."""
-    identify = Identify(LandmarkMatcher(shelf, warp_search=False), TIMES)
+    identify = Identify(for_all(LandmarkMatcher(shelf, warp_search=False)), TIMES)
     smooth = Smooth(SMOOTH)
     samples = np.concatenate([samples, np.zeros(4 * S, np.float32)])
     out, at = [], 0

@@ -13,6 +13,7 @@ from fingerprint.settings import EDGE
 from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.events import Decision, Match, Segment
 from stream.stages.identify import WITH_MUSIC, Identify
+from stream.stages.matchers import for_all
 from stream.stages.smooth import Smooth
 from tests.examples import examples
 from tests.stream.doubles import SMOOTH
@@ -64,7 +65,7 @@ def items_of(runs, shift=0, break_at=None):
 def run(items, *, cuts=()):
     """Push items in the groups that `cuts` divide them into."""
     matcher = Counted()
-    smooth, identify = Smooth(SMOOTH), Identify(matcher, TIMES)
+    smooth, identify = Smooth(SMOOTH), Identify(for_all(matcher), TIMES)
     out = []
     for a, b in pairwise([0, *sorted({cut for cut in cuts if 0 < cut < len(items)}), len(items)]):
         out += identify.push(smooth.push(items[a:b]))
@@ -73,13 +74,13 @@ def run(items, *, cuts=()):
 
 def matches_after_restart(items, at):
     """Push items, with a restart before the item at an index."""
-    smooth, identify = Smooth(SMOOTH), Identify(Counted(), TIMES)
+    smooth, identify = Smooth(SMOOTH), Identify(for_all(Counted()), TIMES)
     out = identify.push(smooth.push(items[:at]))
     state = identify.snapshot(identify.sessions["a"])
     past = [item for item in items[:at] if isinstance(item, AudioChunk)]
     if state is not None and past:
         oldest = identify.oldest(identify.sessions["a"], past[-1].end)
-        identify = Identify(Counted(), TIMES)
+        identify = Identify(for_all(Counted()), TIMES)
         identify.restore(identify.sessions["a"], state)
         identify.push([chunk for chunk in past if chunk.end > oldest])
     out += identify.push(smooth.push(items[at:]))

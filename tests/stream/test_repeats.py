@@ -20,6 +20,7 @@ from stream.audio import AudioChunk, Discontinuity, EndOfStream
 from stream.events import Decision, Repeat, Segment
 from stream.pipeline import Pipeline
 from stream.stages.identify import Identify
+from stream.stages.matchers import for_all
 from stream.stages.repeats import FindRepeats, RepeatSettings, RepeatsPart, SecondLabels
 from tests.stream.doubles import SMOOTH, LoudnessClassifier
 from tests.stream.networks import FRONT_END
@@ -129,7 +130,7 @@ def test_the_landmarks_of_identify_are_not_extracted_again(
         return extract(piece, start, spectrum)
 
     monkeypatch.setattr(peaks, "extract_next", counted)
-    identify, made = Identify(Nothing(), TIMES, share_landmarks=share), stage(tmp_path)
+    identify, made = Identify(for_all(Nothing()), TIMES, share_landmarks=share), stage(tmp_path)
     made.sessions = identify.sessions
     out = []
     for item in [*items(audio, 0, chunk_s * RATE), EndOfStream("a", len(audio), RATE)]:

@@ -13,6 +13,7 @@ from fingerprint.track import Track
 from stream.audio import AudioChunk, EndOfStream
 from stream.events import Decision, Match, Share
 from stream.stages.identify import Identify
+from stream.stages.matchers import for_all
 from stream.stages.shares import Shares
 from stream.stages.smooth import Smooth
 from tests.fingerprint.music import compose
@@ -38,7 +39,7 @@ def matcher(tmp_path_factory):
 def published(matcher, pieces, *, restart_at=None):
     """Return the matches and shares of pieces one after another, which are labelled as music."""
     samples = np.concatenate([*pieces, np.zeros(4 * S, np.float32)])
-    identify, smooth = Identify(matcher, TIMES), Smooth(SMOOTH)
+    identify, smooth = Identify(for_all(matcher), TIMES), Smooth(SMOOTH)
     out, at = [], 0
     for second in range(len(samples) // S - 4):
         decision = Decision("r", second * S, (second + 5) * S, S, None, 0.05, 0.95)
@@ -48,7 +49,7 @@ def published(matcher, pieces, *, restart_at=None):
         if second == restart_at:
             session = identify.sessions["r"]
             part, oldest = identify.snapshot(session), identify.oldest(session, at)
-            identify = Identify(matcher, TIMES)
+            identify = Identify(for_all(matcher), TIMES)
             identify.restore(identify.sessions["r"], part)
             identify.push([AudioChunk("r", oldest, samples[oldest:at], S)])
     out += identify.push(smooth.push([EndOfStream("r", len(samples), S)]))

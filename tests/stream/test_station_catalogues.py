@@ -83,18 +83,18 @@ def heard(identify: Identify, name: str, *, ends: bool = True) -> list[str]:
 
 def test_a_station_is_given_its_own_catalogue_the_default_or_none():
     lists = Lists(a="north", b="south", c=None, d="", e="north")
-    identify = Identify(None, TIMES, matchers_of=lists.choose())
+    identify = Identify(lists.choose(), TIMES)
     assert {name: heard(identify, name) for name in "abcdef"} == {
         "a": ["north"], "b": ["south"], "c": ["default"], "d": [], "e": ["north"],
         "f": ["default"],  # of no list
     }  # fmt: skip
     assert lists.opened == ["north", "south"]  # once for all that name it
-    assert heard(Identify(None, TIMES, matchers_of=lists.choose(None)), "c") == []
+    assert heard(Identify(lists.choose(None), TIMES), "c") == []
 
 
 def test_a_catalogue_that_cannot_be_opened_is_one_line_and_the_others_are_named(caplog):
     lists = Lists(a="broken", b="broken", c="north")
-    identify = Identify(None, TIMES, matchers_of=lists.choose())
+    identify = Identify(lists.choose(), TIMES)
     with caplog.at_level(logging.WARNING):
         assert [heard(identify, name) for name in "abc"] == [[], [], ["north"]]
     assert [record.message for record in caplog.records] == [
@@ -106,7 +106,7 @@ def test_a_catalogue_that_cannot_be_opened_is_one_line_and_the_others_are_named(
 def test_a_change_of_the_list_holds_from_the_next_break_on(after):
     """What ends a station that has left the list is asked of the catalogue that it had."""
     lists = Lists(a="north")
-    identify = Identify(None, TIMES, matchers_of=lists.choose())
+    identify = Identify(lists.choose(), TIMES)
     assert heard(identify, "a", ends=False) == []
     lists.change(**after)
     out = identify.push([EndOfStream("a", 24 * S, S)])
@@ -118,12 +118,12 @@ def test_a_change_of_the_list_holds_from_the_next_break_on(after):
 @pytest.mark.parametrize(("catalogue", "goes_on"), [("north", True), ("", False)])
 def test_a_restored_station_goes_on_with_its_catalogue(catalogue, goes_on):
     lists = Lists(a="north")
-    identify = Identify(None, TIMES, matchers_of=lists.choose())
+    identify = Identify(lists.choose(), TIMES)
     heard(identify, "a", ends=False)
     part = identify.snapshot(identify.sessions["a"])
     assert part is not None
     lists.change(a=catalogue)
-    restored = Identify(None, TIMES, matchers_of=lists.choose())
+    restored = Identify(lists.choose(), TIMES)
     restored.restore(restored.sessions["a"], part)
     out = restored.push([EndOfStream("a", 24 * S, S)])
     assert [each.track for each in out if isinstance(each, Match)] == ["north"] * goes_on

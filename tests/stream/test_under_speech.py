@@ -15,6 +15,7 @@ from model.units import Array
 from stream.events import Match, Segment
 from stream.pipeline import Pipeline
 from stream.sources.file import read_file
+from stream.stages.matchers import for_all
 from stream.testing import chunks_of
 from tests.stream.doubles import LoudnessClassifier
 from tests.stream.networks import FRONT_END
@@ -79,7 +80,9 @@ def events_of(samples, catalogue, *, labels=None):
     """Return the events of audio, and its queries; with `labels`, those of another network."""
     chosen = config.load(sets=[f"identify.catalogue='{catalogue}'"], environ={}).config
     identify = build_identify(chosen, RATE)
-    identify.matcher = matcher = Counted(identify.matcher)
+    known = identify.matchers_of("a")
+    matcher = Counted(known.plain)
+    identify.matchers_of = for_all(matcher, known.warping)
     if labels:
         pipeline = Pipeline(FRONT_END, labels, smoothing(chosen, RATE), identify)
     else:

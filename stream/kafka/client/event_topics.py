@@ -40,7 +40,8 @@ class EventTopics(SourceStatus):
     kinds : collection of str
         Kinds of events.
     group : str
-        The consumer group. Where it has committed nothing yet, it begins at `start_from`.
+        The consumer group. Where it has committed nothing yet, it begins at `start_from`. Its
+        member has the name `instance_id`, as workers have in theirs.
 
     Attributes
     ----------
@@ -51,11 +52,12 @@ class EventTopics(SourceStatus):
     Raises
     ------
     BrokerError
-        No broker answers, a topic is missing and cannot be created, or a right is missing.
+        No broker answers, a topic is missing and cannot be created, or a right is missing. Later,
+        also where another process has the same `instance_id` in this group.
     """
 
     def __init__(self, settings: KafkaSettings, kinds: Collection[str], group: str) -> None:
-        self._settings = settings
+        self._settings = settings = settings.model_copy(update={"group": group})
         topics = sorted(settings.topics.of_events(kinds).values())
         ensure_topics(settings, {name: ["Read"] for name in topics}, group=group)
         self.counts: Counter[str] = Counter()
@@ -67,6 +69,7 @@ class EventTopics(SourceStatus):
             settings,
             self._count_unreadable,
             group_id=group,
+            group_instance_id=settings.instance_id or None,
             client_rack=settings.client_rack,
             isolation_level="read_committed",
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -90,13 +92,14 @@ def test_tensors_of_torch() -> None:
         ((value for value in MONO), "generator is no array.*airsift.Stream"),
         (3.5, "float is no array"),
         (object(), "object is no array"),
+        (io.BytesIO(), "BytesIO is no array.*its path"),
         ({"a": 1}, "dict is no audio"),
         ([1, 2, 3], "int64 do not say"),
-        (["a"], "str32 do not say"),
+        (["a"], "str32 are no samples"),
         ([[1.0], [1.0, 2.0]], "no array of numbers"),
-        (MONO.astype(complex), "complex128 do not say"),
-        (MONO > 0, "bool do not say"),
-        (np.array([None, 1.0]), "object do not say"),
+        (MONO.astype(complex), "complex128 are no samples"),
+        (MONO > 0, "bool are no samples"),
+        (np.array([None, 1.0]), "object are no samples"),
     ],
 )
 def test_what_is_no_array_of_samples(audio: object, words: str) -> None:

@@ -46,3 +46,82 @@ allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end }}
+
+{{/* What selects the pod of the history: not one of the workers. */}}
+{{- define "airsift.history" -}}
+app.kubernetes.io/name: airsift-history
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* The ConfigMap with the authority's certificate; empty: none. */}}
+{{- define "airsift.ca" -}}
+{{- $own := ternary (printf "%s-ca" (include "airsift.name" .)) "" (ne .Values.ca.certificate "") -}}
+{{- .Values.ca.existingConfigMap | default $own -}}
+{{- end }}
+
+{{/* What all pods have: where they run, as whom, and how they end. */}}
+{{- define "airsift.pod" -}}
+# A worker needs 5 s to stop, and longer with a slow broker.
+terminationGracePeriodSeconds: 30
+automountServiceAccountToken: false
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "airsift.probes" -}}
+# The first answer follows after the network is loaded.
+startupProbe:
+  httpGet: {path: /healthz, port: metrics}
+  periodSeconds: 5
+  failureThreshold: 36
+livenessProbe:
+  httpGet: {path: /healthz, port: metrics}
+  periodSeconds: 15
+  timeoutSeconds: 5
+  failureThreshold: 3
+# Workers receive no traffic: readiness only paces a rolling update.
+readinessProbe:
+  httpGet: {path: /readyz, port: metrics}
+  periodSeconds: 5
+  timeoutSeconds: 5
+{{- end }}
+
+{{/* The configuration, and what Kafka's login needs; the volumes of the same. */}}
+{{- define "airsift.mounts" -}}
+- {name: config, mountPath: /etc/airsift, readOnly: true}
+{{- if .Values.kafkaSecret }}
+- {name: kafka, mountPath: /etc/airsift-kafka, readOnly: true}
+{{- end }}
+{{- if include "airsift.ca" . }}
+- {name: ca, mountPath: /etc/airsift-ca, readOnly: true}
+{{- end }}
+{{- end }}
+
+{{- define "airsift.volumes" -}}
+- name: config
+  configMap: {name: {{ include "airsift.name" . }}}
+{{- with .Values.kafkaSecret }}
+- name: kafka
+  secret: {secretName: {{ . }}, defaultMode: 0440}
+{{- end }}
+{{- with include "airsift.ca" . }}
+- name: ca
+  configMap: {name: {{ . }}}
+{{- end }}
+{{- end }}

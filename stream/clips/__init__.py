@@ -1,0 +1,1 @@
+"""The sound of what is reported, as files: off unless a folder is configured."""
