@@ -248,7 +248,7 @@ def load(
         for key, value in flatten(layer):
             if key not in known:
                 raise ConfigError(_unknown(key, origin, list(known)))
-            _merge(merged, _nest(key, _expanded(value) if _is_path(value, key) else value))
+            _merge(merged, _nest(key, _expanded(value) if is_path(value, key) else value))
             origins[key] = origin
     try:
         return Loaded(Config.model_validate(merged), origins)
@@ -274,7 +274,8 @@ def flatten(table: Mapping[str, Json], prefix: str = "") -> Iterator[tuple[str, 
             yield f"{prefix}{key}", value
 
 
-def _is_path(value: Json, key: str) -> TypeGuard[str]:
+def is_path(value: Json, key: str) -> TypeGuard[str]:
+    """Whether the value of a key is a path, which may be relative."""
     named = key in _PATHS or key.endswith("_file")
     return named and isinstance(value, str) and value != "" and not _is_url(value)
 
@@ -291,7 +292,7 @@ def _in_folder(path: Path, layer: Mapping[str, Json]) -> JsonObject:
     """Return the values of a file, with relative paths resolved from its folder."""
     found: JsonObject = {}
     for key, value in flatten(layer):
-        placed = str(path.parent / _expanded(value)) if _is_path(value, key) else value
+        placed = str(path.parent / _expanded(value)) if is_path(value, key) else value
         _merge(found, _nest(key, placed))
     return found
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airsift.errors import CatalogueError
 from fingerprint import settings
 from fingerprint.index import segment_file
-from fingerprint.index.database import Metadata, create_database
+from fingerprint.index.database import DATABASE, Metadata, create_database
 from fingerprint.index.index import FOLDER, Index
 from fingerprint.index.writer import Writer, lock_file
 from fingerprint.track import Track
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from fingerprint.analysis.landmarks import Landmarks
     from fingerprint.index.segment import Segment
 
-_DATABASE = "catalogue.db"
 # Tracks, and recordings, whose metadata stays in memory: some megabytes, and up to 100 MB where
 # each has 10 kB of further fields. Every candidate asks for its track.
 MAX_READ = 10_000
@@ -47,7 +47,7 @@ class Catalogue:
         self._index = Index(folder, metadata)
         self._tracks: dict[int, Track | None] = {}
         self._copies: dict[str, list[Track]] = {}
-        self._writer = Writer(folder, folder / _DATABASE, metadata, self._index)
+        self._writer = Writer(folder, folder / DATABASE, metadata, self._index)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Catalogue:
@@ -59,12 +59,12 @@ class Catalogue:
             There is none, or it is damaged or of another version.
         """
         folder = Path(path)
-        if not (folder / _DATABASE).is_file():
+        if not (folder / DATABASE).is_file():
             raise CatalogueError(
-                f"{folder}: there is no catalogue here (no {_DATABASE}); make one with "
+                f"{folder}: there is no catalogue here (no {DATABASE}); make one with "
                 "`airsift catalogue add`, or name another folder"
             )
-        return cls(folder, Metadata(folder / _DATABASE))
+        return cls(folder, Metadata(folder / DATABASE))
 
     @classmethod
     def create(cls, path: str | os.PathLike[str]) -> Catalogue:
@@ -84,12 +84,12 @@ class Catalogue:
                 f"{folder}: no catalogue can be made here ({error.strerror}); name a folder "
                 "you may write to"
             ) from error
-        if not (folder / _DATABASE).exists():
+        if not (folder / DATABASE).exists():
             with lock_file(folder).open("a") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX)  # another process may be creating it too
-                if not (folder / _DATABASE).exists():
-                    create_database(folder / _DATABASE)
-        return cls(folder, Metadata(folder / _DATABASE))
+                if not (folder / DATABASE).exists():
+                    create_database(folder / DATABASE)
+        return cls(folder, Metadata(folder / DATABASE))
 
     def close(self) -> None:
         """Close the database."""
@@ -244,6 +244,29 @@ class Catalogue:
         """
         with self.writing():
             return self._writer.add(landmarks, track)
+
+    def rename(
+        self,
+        key: str,
+        *,
+        title: str | None = None,
+        artist: str | None = None,
+        album: str | None = None,
+    ) -> Track:
+        """Give a track another title, artist or album; None leaves one as it is.
+
+        Matches have the new names from then on, also in processes that run already.
+
+        Raises
+        ------
+        CatalogueError
+            The key is unknown, a text cannot be stored, or another process is writing.
+        """
+        given = {"title": title, "artist": artist, "album": album}
+        with self.writing():
+            track = self.named(key) or Track(key)
+            changed = {name: text for name, text in given.items() if text is not None}
+            return self._writer.rename(replace(track, **changed))  # type: ignore[arg-type]
 
     def remove(self, *keys: str) -> None:
         """Remove tracks; their postings are ignored from now on and dropped by a later merge.

@@ -97,12 +97,20 @@ class Page:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    def wait_for(self, condition: str) -> None:
+    def wait_for(self, condition: str, seconds: float = _WAIT_S) -> None:
         """Wait until an expression is true."""
-        end = time.monotonic() + _WAIT_S
-        while not self.evaluate(f"Boolean({condition})"):
+        end = time.monotonic() + seconds
+        while not self._is_true(condition):
             assert time.monotonic() < end, f"never true: {condition}"
             time.sleep(0.05)
+
+    def _is_true(self, condition: str) -> bool:
+        try:
+            return bool(self.evaluate(f"Boolean({condition})"))
+        except AssertionError as error:
+            if "navigated" in str(error):  # the page is being loaded again
+                return False
+            raise
 
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
         """Move, press, release or turn the wheel, as a user does."""

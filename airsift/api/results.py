@@ -164,12 +164,7 @@ class Segments(list[Segment]):
 
         They are beside the segments: they may overlap, and there is time without any.
         """
-        names = [field.name for field in fields(Segment) if not field.name.startswith("voice")]
-        return [
-            Segment(**{name: event[name] for name in names})  # type: ignore[arg-type]
-            for event in self.events
-            if event["schema"] == "airsift.label/1"
-        ]
+        return [labelled(event) for event in self.events if event["schema"] == "airsift.label/1"]
 
     def to_frame(self) -> pandas.DataFrame:
         """Return the segments as a table of pandas, with the fields of `Segment` as columns.
@@ -239,6 +234,12 @@ def needs(what: str, package: str, error: ModuleNotFoundError) -> AirsiftError:
         f"{what} needs {package} ({error.name} is not installed): install airsift[formats], as "
         "with pip install 'airsift[formats]'"
     )
+
+
+def labelled(event: JsonObject) -> Segment:
+    """Return what the JSON of an event with a label of your own says."""
+    names = [field.name for field in fields(Segment) if not field.name.startswith("voice")]
+    return Segment(**{name: event[name] for name in names})  # type: ignore[arg-type]
 
 
 def result_of(event: Event) -> Segment | Match | None:

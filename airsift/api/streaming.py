@@ -10,10 +10,11 @@ import numpy as np
 
 from airsift.api.audio import checked_name, converted, in_rows, rate_of, samples_of
 from airsift.api.engine import analyser_of
-from airsift.api.results import Match, Segment, result_of
+from airsift.api.results import Match, Segment, labelled, result_of
 from airsift.api.settings import config_of
 from airsift.errors import AirsiftError, DecodeError
 from stream.audio import AudioChunk
+from stream.events import Labelled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
@@ -52,6 +53,9 @@ class Stream:
         Is given each `Segment`, when it is final.
     on_match : callable, optional
         Is given each `Match`, when the track is over.
+    on_label : callable, optional
+        Is given each final `Segment` with a label of a network of your own (``model.labels_path``).
+        They are beside the results, and may overlap.
     on_update : callable, optional
         Is given each `Segment` and `Match` that is still open, as known so far: its end may grow,
         and it may be replaced by one with the same start.
@@ -81,13 +85,15 @@ class Stream:
         channels_first: bool = False,
         on_segment: Callable[[Segment], object] | None = None,
         on_match: Callable[[Match], object] | None = None,
+        on_label: Callable[[Segment], object] | None = None,
         on_update: Callable[[Result], object] | None = None,
     ) -> None:
         checked_name(name)
         self.rate = rate_of(rate)
         self.name = name
         self._channels_first = channels_first
-        self._on_segment, self._on_match, self._on_update = on_segment, on_match, on_update
+        self._on_segment, self._on_match = on_segment, on_match
+        self._on_label, self._on_update = on_label, on_update
         self._analyser = analyser_of(config_of(config, catalogue))
         self._pipeline = self._analyser.take()
         self._samples = 0
@@ -214,6 +220,8 @@ class Stream:
         for event in events:
             result = result_of(event)
             if result is None:
+                if self._on_label is not None and isinstance(event, Labelled) and event.final:
+                    self._on_label(labelled(event.to_dict()))
                 continue
             if not getattr(event, "final", True):
                 if self._on_update is not None:

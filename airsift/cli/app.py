@@ -28,6 +28,7 @@ from airsift.shutdown import exit_fast
 
 # In fewer columns, the boxes of the help would cut the names of options.
 _BOXES = 60
+_LEAVE_S = 2.0  # a child that was told to end is waited for so long
 
 # Each command by the module and the function that it is, in the order of the help. A function
 # named app is a group of commands.
@@ -164,6 +165,9 @@ def _command(arguments: list[str]) -> str:
 
 def _cost(seconds: float) -> str:
     """Return what this process used, of its children too."""
+    if processes := sys.modules.get("multiprocessing"):
+        for child in processes.active_children():
+            child.join(_LEAVE_S)  # only the cost of those that have ended is known
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     cpu_s = sum(each.ru_utime + each.ru_stime for each in used)
     memory = max(each.ru_maxrss for each in used) / 1024  # KiB on Linux

@@ -24,6 +24,7 @@ from stream.lines import to_json
 from stream.sinks.format import clock, song
 
 if TYPE_CHECKING:
+    from airsift.cli.catalogue_add import Outcome
     from fingerprint.catalogue import Catalogue
 
 app = typer.Typer(no_args_is_help=True, help="The tracks that airsift can identify.")
@@ -55,6 +56,11 @@ def add(
         int | None,
         typer.Option(min=1, help="Reading processes; default: one per processor."),
     ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the file, of one that is called otherwise on disk."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a file.")] = False,
     track: TrackOption = None,
     catalogue: CatalogueOption = None,
     config: ConfigOption = None,
@@ -64,14 +70,23 @@ def add(
 
     After an interruption, run it again. Exit code 1 if a file failed or was damaged.
     """
-    from airsift.cli.catalogue_add import add_files
+    from airsift.cli.catalogue_add import Outcome, add_files
+    from airsift.errors import ConfigError
     from fingerprint.catalogue import Catalogue
 
     found = [local_path(each) for each in paths]
+    if name is not None and (len(found) != 1 or found[0].is_dir()):
+        raise ConfigError(f"--name {name}: is the name of one file; name one, and no folder")
+    if as_json:
+        write_for_machines()
+    report = _put_outcome if as_json else Outcome.print
     opened = Catalogue.create(_folder(catalogue, config, sets))
     jobs = jobs or len(os.sched_getaffinity(0))
-    counts = add_files(opened, found, csv, skip=skip_duplicates, jobs=jobs, track=track)
-    say(f"{counts}; {opened.stats()['tracks']} tracks in {opened.folder}")
+    counts = add_files(
+        opened, found, csv, skip=skip_duplicates, jobs=jobs, track=track, name=name, report=report
+    )
+    if not as_json:
+        say(f"{counts}; {opened.stats()['tracks']} tracks in {opened.folder}")
     if counts.failed or counts.damaged:
         raise typer.Exit(1)
 
@@ -233,6 +248,10 @@ def merge(
 ) -> None:
     """Merge all segments, without removed and damaged tracks; fastest to search."""
     _open(catalogue, config, sets).merge()
+
+
+def _put_outcome(outcome: Outcome) -> None:
+    put(to_json(outcome.to_dict()))
 
 
 def _folder(catalogue: str | None, config: Path | None, sets: list[str] | None) -> Path:

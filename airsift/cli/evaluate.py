@@ -40,6 +40,13 @@ def evaluate(
         str, typer.Option(help="Of speech and music for one label a window, from validation.")
     ] = "0.5,0.5",
     programmes: Annotated[int, typer.Option(min=0, help="Programmes of 3 minutes.")] = 20,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML file that --model was trained with, for labels of your own: their "
+            "precision, recall and F, and nothing else."
+        ),
+    ] = None,
 ) -> None:
     """Measure a model on recordings it was not trained on, and print the tables."""
     from airsift.errors import ConfigError
@@ -62,6 +69,9 @@ def evaluate(
             f"split={split!r} must be test or validation: training data proves nothing"
         )
     part: Split = "test" if split == "test" else "validation"
+    if config is not None:
+        print(of_own_labels(corpus, model, config, part))
+        return
     levels = parse_thresholds(thresholds)
     output = model_card.ModelCard(card) if card else None
     if output:
@@ -99,6 +109,23 @@ def evaluate(
         title = f"{file.name} on the {part} split"
         plotted = plot.draw(predictions, title, thresholds=levels)
         output.write(block, tables.sources_page(predictions, part, levels), plotted)
+
+
+def of_own_labels(corpus: Path, model: Path | None, config: Path, split: Split) -> str:
+    """Return the table of a network with labels of its own."""
+    from airsift.errors import ConfigError
+    from model import classifier
+    from model.evaluation import own_labels
+    from model.training import config as tasks
+    from model.training import dataset
+
+    if model is None:
+        raise ConfigError("--config is about labels of your own: name the network with --model")
+    task = tasks.load_task(tasks.find_task(config))
+    dataset.decode_manifest(task, corpus, inform)
+    inform(f"reading the {split} split")
+    loaded = classifier.load(model)
+    return own_labels.table(task.labels, own_labels.measure(task, corpus, loaded, split))
 
 
 def parse_thresholds(text: str) -> tuple[float, float]:

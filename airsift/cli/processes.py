@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,10 +15,12 @@ from concurrent.futures import (
 )
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
-from multiprocessing import active_children, get_context, parent_process
+from multiprocessing import active_children, get_context
+from multiprocessing.process import BaseProcess
 from queue import Empty, SimpleQueue
 from typing import Protocol, TypeVar
 
+from airsift.batch.child import start_process
 from airsift.cli.common import verbosity
 from airsift.errors import DecodeError
 
@@ -27,6 +28,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Returned = TypeVar("Returned")
 
+_started: list[ProcessPoolExecutor] = []  # for the next call
+_others: list[BaseProcess] = []  # children that were there before those
 _SORTED = 8  # items per process, at the end of a list, that are sorted by cost
 _LOOK_S = 0.1  # between two looks at whether to stop
 _END_S = 2.0  # a process that was ended has ended
@@ -74,7 +77,7 @@ def each_in_processes(
     """
     pools: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
     is_over = threading.Event()
-    others = active_children()
+    others = [*_others] if _started else active_children()
 
     def run(function: Callable[..., Returned], item: object, *rest: object) -> Returned:
         pool = pools.get()
@@ -98,7 +101,7 @@ def each_in_processes(
     with _child_environment():
         # A pool of one process for each thread: an item that kills its process fails alone.
         for _ in range(jobs):
-            pools.put(_one_process())
+            pools.put(_started.pop() if _started else _one_process())
         threads = ThreadPoolExecutor(jobs)
         order = order_of_work(items, jobs, cost)
         waiting: dict[int, tuple[Item, Future[Result]]] = {}  # begun, and not yielded
@@ -131,17 +134,34 @@ def each_in_processes(
                 if stopped():
                     return
         finally:
-            if waiting:  # nobody wants the rest
-                is_over.set()
-                for process in active_children():
-                    if process not in others:
-                        process.terminate()
+            # They have nothing to do, or nobody wants what they do. Ended by themselves, they would
+            # first take all apart that they have loaded.
+            is_over.set()
+            for process in active_children():
+                if process not in others:
+                    process.terminate()
             threads.shutdown(wait=False, cancel_futures=True)
             for _ in range(jobs):
                 with suppress(Empty):
                     # Once its process has ended, it gives back what would be reported as leaked.
-                    pool = pools.get(timeout=_END_S if is_over.is_set() else 0)
-                    pool.shutdown(wait=is_over.is_set())
+                    pools.get(timeout=_END_S).shutdown(wait=True)
+
+
+def start_processes(jobs: int, prepare: Callable[[], object]) -> None:
+    """Start the processes of the next `each_in_processes`, while this one does something else.
+
+    Parameters
+    ----------
+    jobs : int > 0
+        Number of processes.
+    prepare : callable
+        A function of a module, which each of them calls.
+    """
+    _others[:] = active_children()
+    with _child_environment():
+        for _ in range(jobs):
+            _started.append(_one_process())
+            _started[-1].submit(prepare)
 
 
 def order_of_work(
@@ -165,23 +185,9 @@ def _one_process() -> ProcessPoolExecutor:
     return ProcessPoolExecutor(
         1,
         mp_context=get_context("spawn"),
-        initializer=_start_process,
+        initializer=start_process,
         initargs=(verbosity.quiet, verbosity.verbose),
     )
-
-
-def _start_process(quiet: bool, verbose: bool) -> None:
-    """Prepare a reading process: it ends with its parent, not by Ctrl-C."""
-    verbosity.set(quiet=quiet, verbose=verbose)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 @contextmanager

@@ -123,9 +123,11 @@ def run(
             opening.callback(each.close)
         page: Observer | None = None
         if web:
+            from airsift.web.groups import groups_of
             from airsift.web.running import page_of_process
 
-            page = served = opening.enter_context(page_of_process(settings, names))
+            groups = None if listed is None else groups_of(listed)
+            page = served = opening.enter_context(page_of_process(settings, names, groups))
             inform(f"airsift: the page is at {served.url}")
             served.source = opened
             sinks.append(served.sink)

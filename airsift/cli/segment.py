@@ -73,6 +73,8 @@ def segment(
     """
     if catalogue is not None:
         sets = [*(sets or []), f"identify.catalogue={to_json(catalogue)}"]
+    if jobs > 1:
+        _start_processes(files, jobs)
     settings = load_config(config, sets)
 
     from airsift.cli.series import with_episodes
@@ -89,12 +91,13 @@ def segment(
             "--output",
             param_hint="--format",
         )
+    is_one = _is_one(files)
 
     from airsift.cli.segment_batch import Batch, to_file, to_folder, to_standard_output
     from stream.runner import stop_on_signals
 
     with stop_on_signals() as stop, ending_on_request(stop):
-        batch = Batch(files, settings, track, chosen, jobs, stop, _is_one(files))
+        batch = Batch(files, settings, track, chosen, jobs, stop, is_one)
         if target is None:
             is_whole = to_standard_output(batch)
         elif is_folder:
@@ -105,6 +108,21 @@ def segment(
         raise typer.Exit(130)
     if is_missing or not is_whole:
         raise typer.Exit(1)
+
+
+def _start_processes(files: list[str], jobs: int) -> None:
+    """Start processes, as many as there are recordings, while this one reads its configuration."""
+    from itertools import islice
+
+    from airsift.batch.child import import_engine
+    from airsift.batch.recordings import find_recordings
+    from airsift.cli.processes import start_processes
+    from airsift.inputs import is_address
+
+    if _is_one(files) or any(map(is_address, files)):  # an address may be a feed of episodes
+        return
+    found = islice(find_recordings(files, lambda *_: None), jobs)
+    start_processes(sum(1 for _ in found), import_engine)
 
 
 def _format(name: FormatName | None, target: Path | None) -> Format:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +24,10 @@ def web(
     database: Annotated[
         str | None,
         typer.Option(metavar="URL", help="History to read; over database.url."),
+    ] = None,
+    stations: Annotated[
+        Path | None,
+        typer.Option(help="TOML file of stations, for their groups; read again when it changes."),
     ] = None,
     config: ConfigOption = None,
     sets: SetOption = None,
@@ -48,6 +53,7 @@ def web(
     settings = load_config(config, given)
 
     from airsift.web.feed import follow_database, follow_topics, following
+    from airsift.web.groups import GroupsFile
     from airsift.web.server import serving
     from stream.runner import stop_on_signals
 
@@ -55,8 +61,9 @@ def web(
         source, follow = "topics", follow_topics(settings.kafka)
     else:
         source, follow = "database", follow_database(settings.database)
+    groups = None if stations is None else GroupsFile(stations, settings)
     with stop_on_signals() as stop, ExitStack() as stack:
-        served = stack.enter_context(serving(settings, history=database is not None))
+        served = stack.enter_context(serving(settings, history=database is not None, groups=groups))
         stack.enter_context(following(served.feed, follow, source))
         say(f"The page is at {served.url} until Ctrl-C.")
         while not stop.requested:

@@ -41,7 +41,9 @@ def python() -> Iterator[Finding]:
     if sys.version_info[:2] < _OLDEST:
         yield problem("Python", text, "use Python 3.11 or later")
     elif not sys.platform.startswith("linux"):
-        yield warning("Python", text, "airsift is tested on Linux; see the platforms in README.md")
+        yield warning(
+            "Python", text, "airsift is tested on Linux; see the platforms in docs/quickstart.md"
+        )
     else:
         yield ok("Python", text)
 

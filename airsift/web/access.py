@@ -36,9 +36,9 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 # cannot become HTML, even by mistake.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; media-src 'self' blob:; manifest-src 'self'; base-uri 'none'; "
-    "form-action 'self'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
-    "trusted-types 'none'"
+    "connect-src 'self'; media-src 'self' blob:; frame-src 'self'; manifest-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 HEADERS = {
     "Content-Security-Policy": _POLICY,
@@ -132,6 +132,7 @@ class Access:
             )
         origin = headers.get("origin")
         is_foreign = origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+        is_foreign |= headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
         if is_foreign and (is_socket or method not in _SAFE):
             return Refusal(HTTPStatus.FORBIDDEN, "this request comes from a page of another site")
         if path in _OPEN or not (self._token or self._header):
@@ -199,7 +200,11 @@ class Guard:
                 given = {name.lower() for name, _ in message["headers"]}
                 message["headers"] = [
                     *message["headers"],
-                    *((k.encode(), v.encode()) for k, v in HEADERS.items()),
+                    *(
+                        (k.encode(), v.encode())
+                        for k, v in HEADERS.items()
+                        if k.lower().encode() not in given
+                    ),
                     *([] if b"cache-control" in given else [(b"cache-control", b"no-store")]),
                 ]
             await send(message)

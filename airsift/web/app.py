@@ -14,21 +14,16 @@ from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import (
-    FileResponse,
-    JSONResponse,
-    RedirectResponse,
-    Response,
-    StreamingResponse,
-)
+from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from airsift import __version__
-from airsift.errors import AirsiftError, ConfigError
 from airsift.web.access import COOKIE, Guard
+from airsift.web.answers import ERRORS, as_json, whole
+from airsift.web.child import Refused
+from airsift.web.desk import Desk
 from airsift.web.questions import DAY_MS, MAX_ROWS, remembered, time_of
-from airsift.web.uploads import Refused
 from stream.lines import to_json_bytes
 
 if TYPE_CHECKING:
@@ -38,7 +33,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
     from starlette.websockets import WebSocket
 
-    from airsift.json_types import Json, JsonObject
+    from airsift.json_types import JsonObject
     from airsift.web.access import Access
     from airsift.web.live import Live
     from airsift.web.questions import Questions
@@ -46,7 +41,7 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
-PAGES = ("/", "/station", "/search", "/upload")
+PAGES = ("/", "/station", "/search", "/upload", "/catalogue", "/unknown", "/reports")
 _MAX_TIMELINE_MS = 32 * DAY_MS
 _MAX_LOGIN = 1000  # bytes
 _LOGIN_S = 1.0  # that a wrong token costs
@@ -69,6 +64,8 @@ class Api:
         The history; without it answers come from memory.
     clips : Path, optional
         Folder of the sound around alarms.
+    desk : Desk, optional
+        The catalogue, unknown pieces and reports; without it there are none.
     """
 
     def __init__(
@@ -78,17 +75,15 @@ class Api:
         uploads: Uploads | None = None,
         questions: Questions | None = None,
         clips: Path | None = None,
+        desk: Desk | None = None,
     ) -> None:
         self._live, self._access = live, access
+        self._desk = desk or Desk()
         self._uploads, self._questions, self._clips = uploads, questions, clips
 
     def app(self) -> ASGIApp:
         """Return the application, behind its guard."""
-        handlers: Any = {
-            HTTPException: _as_json,
-            ValueError: _bad_request,
-            AirsiftError: _unavailable,
-        }
+        handlers: Any = ERRORS
         app = Starlette(routes=self._routes(), exception_handlers=handlers, lifespan=self._lifespan)
         return Guard(app, self._access)
 
@@ -105,6 +100,7 @@ class Api:
             Route("/api/alarms/clip", self.clip),
             Route("/api/events", self.event_source),
             Route("/api/segments", self.segments, methods=["POST"]),
+            *self._desk.routes(),
             WebSocketRoute("/api/events/ws", self.events_socket),
             WebSocketRoute("/api/wall/ws", self.wall_socket),
             WebSocketRoute("/api/spectrum/ws", self.spectrum_socket),
@@ -121,6 +117,7 @@ class Api:
                 await moving
             if self._questions is not None:
                 self._questions.close()
+            self._desk.close()
 
     async def page(self, _: Request) -> Response:
         """Answer with the page: which of its views is shown is said by its address."""
@@ -149,19 +146,18 @@ class Api:
 
     async def openapi(self, _: Request) -> Response:
         """Answer with the description of this API."""
-        return JSONResponse(openapi())
+        return as_json(openapi())
 
     async def about(self, _: Request) -> Response:
         """Answer with what this server can do."""
-        return JSONResponse(
-            {
-                "version": __version__,
-                "history": "memory" if self._questions is None else "database",
-                "uploads": self._uploads is not None,
-                "spectrum": self._live.has_spectra,
-                "clips": self._clips is not None,
-            }
-        )
+        own: JsonObject = {
+            "version": __version__,
+            "history": "memory" if self._questions is None else "database",
+            "uploads": self._uploads is not None,
+            "spectrum": self._live.has_spectra,
+            "clips": self._clips is not None,
+        }
+        return as_json(own | self._desk.about)
 
     async def stations(self, _: Request) -> Response:
         """Answer with what all stations do now, and with what is stored of them."""
@@ -173,7 +169,10 @@ class Api:
             for stored in await self._ask(self._questions.stations):
                 name = str(stored["name"])
                 found[name] = found.get(name, {"name": name, "now": None}) | {"stored": stored}
-        return _json({"stations": [found[name] for name in sorted(found)]})
+        for name, group in self._live.groups.items():
+            if name in found:
+                found[name]["group"] = group
+        return as_json({"stations": [found[name] for name in sorted(found)]})
 
     async def history(self, request: Request) -> Response:
         """Answer with stored events."""
@@ -184,7 +183,7 @@ class Api:
                 "database",
                 HTTPStatus.NOT_IMPLEMENTED,
             )
-        limit = _whole(query.get("limit", "500"), "limit", 1, MAX_ROWS)
+        limit = whole(query.get("limit", "500"), "limit", 1, MAX_ROWS)
         events = await self._ask(
             self._questions.events,
             query.getlist("station"),
@@ -195,7 +194,7 @@ class Api:
             label=query.get("label", ""),
             limit=limit,
         )
-        return _json({"events": events, "complete": len(events) < limit})
+        return as_json({"events": events, "complete": len(events) < limit})
 
     async def timeline(self, request: Request) -> Response:
         """Answer with the labels and songs of a station between two times."""
@@ -210,7 +209,7 @@ class Api:
             found = await self._ask(self._questions.timeline, station, since, until)
         else:
             found = remembered(self._live.hub, station, since, until)
-        return _json(found)
+        return as_json(found)
 
     async def clip(self, request: Request) -> Response:
         """Answer with the sound around an alarm."""
@@ -292,35 +291,5 @@ def _static() -> ASGIApp:
     return serve  # type: ignore[return-value]
 
 
-def _json(value: Json) -> Response:
-    return Response(to_json_bytes(value), media_type="application/json")
-
-
 def _time(text: str | None, name: str) -> int | None:
     return None if not text else time_of(text, name)
-
-
-def _whole(text: str, name: str, least: int, most: int) -> int:
-    if not text.isdecimal() or len(text) > 9 or not least <= int(text) <= most:
-        raise ValueError(f"{name}={text}: must be a whole number from {least} to {most}")
-    return int(text)
-
-
-def _error(status: int, reason: str) -> Response:
-    return JSONResponse({"error": reason}, status_code=status)
-
-
-def _as_json(_: Request, error: HTTPException) -> Response:
-    return _error(error.status_code, error.detail)
-
-
-def _bad_request(_: Request, error: ValueError) -> Response:
-    return _error(HTTPStatus.BAD_REQUEST, str(error))
-
-
-def _unavailable(_: Request, error: AirsiftError) -> Response:
-    if isinstance(error, Refused):
-        return _error(error.status, str(error))
-    if isinstance(error, ConfigError):
-        return _error(HTTPStatus.BAD_REQUEST, str(error))
-    return _error(HTTPStatus.SERVICE_UNAVAILABLE, str(error))

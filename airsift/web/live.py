@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 from starlette.responses import StreamingResponse
 from starlette.websockets import WebSocketDisconnect
 
+from airsift.web.groups import no_groups
 from airsift.web.spectrum import COLUMNS_PER_S, Spectra
 from stream.lines import to_json_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 
     from starlette.requests import HTTPConnection, Request
     from starlette.responses import Response
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from airsift.json_types import JsonObject
     from airsift.web.feed import Feed
+    from airsift.web.groups import Groups
     from airsift.web.hub import Hub
 
 TICK_S = 0.25
@@ -39,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class Live:
-    """Moves events from the feed to the hub, and tells readers.
+    """Moves events from the feed to the hub, and notifies readers.
 
     Parameters
     ----------
@@ -49,14 +51,24 @@ class Live:
         Where events come from.
     spectra : Spectra, optional
         Where columns come from.
+    groups_now : callable
+        Which group each station is in.
 
     Attributes
     ----------
     readers : int
         Connections that are open.
+    groups : mapping of str to str
+        The group of each station that is in one.
     """
 
-    def __init__(self, hub: Hub, feed: Feed, spectra: Spectra | None = None) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        feed: Feed,
+        spectra: Spectra | None = None,
+        groups_now: Groups = no_groups,
+    ) -> None:
         self.hub, self._feed = hub, feed
         self._spectra = spectra or Spectra()
         self.readers = 0
@@ -65,6 +77,8 @@ class Live:
         self._encoded: dict[int, str] = {}  # changes by the revision they begin at
         self._revision = -1  # that they lead to
         self._problem = ""
+        self._groups_now = groups_now
+        self.groups: Mapping[str, str] = {}
 
     @property
     def has_spectra(self) -> bool:
@@ -74,15 +88,21 @@ class Live:
     async def run(self) -> None:
         """Move events until this is cancelled."""
         while True:
-            before, position, problem = self.hub.revision, self.hub.log.end, self._problem
+            before, position, state = self.hub.revision, self.hub.log.end, self._state
             try:
                 self.hub.put(self._feed.drain(), time.monotonic())
+                self.groups = self._groups_now()
             except Exception:  # what comes next must be shown all the same
                 log.exception("events are left out")
             self._problem = self._feed.problem
-            if (self.hub.revision, self.hub.log.end, self._problem) != (before, position, problem):
+            if (self.hub.revision, self.hub.log.end, self._state) != (before, position, state):
                 self._wake()
             await asyncio.sleep(TICK_S)
+
+    @property
+    def _state(self) -> tuple[str, Mapping[str, str]]:
+        """What is told beside the stations: what is wrong, and the groups."""
+        return self._problem, self.groups
 
     def close(self) -> None:
         """End all readers."""
@@ -115,17 +135,18 @@ class Live:
         """Send the wall's changes, each message as `Hub.changes` says, and what is wrong."""
 
         async def messages() -> AsyncIterator[str | bytes]:
-            at, problem = -1, ""
+            at, sent = -1, ("", dict[str, str]())
             while True:
-                if problem != self._problem or at == -1:
-                    problem = self._problem
-                    yield to_json_bytes({"problem": problem}).decode()
+                if sent != self._state or at == -1:
+                    sent = self._problem, dict(self.groups)
+                    state: JsonObject = {"problem": sent[0], "groups": {**sent[1]}}
+                    yield to_json_bytes(state).decode()
                 text = self.changes(at)
                 at = self.hub.revision
                 # In front of the text, so that readers share it.
                 yield f'{{"now_s":{time.monotonic():.1f},{text[1:]}'
-                told = at, problem
-                if not await self._next(lambda: (self.hub.revision, self._problem) != told):  # noqa: B023
+                now = at, sent
+                if not await self._next(lambda: (self.hub.revision, self._state) != now):  # noqa: B023
                     return
 
         await self._send(socket, messages())

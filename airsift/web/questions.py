@@ -15,6 +15,7 @@ from airsift.errors import ConfigError
 if TYPE_CHECKING:
     from airsift.json_types import Json, JsonObject
     from airsift.web.hub import Hub
+    from airsift.web.tracks import Tracks
     from airsift.web.views import StationView
     from stream.history.plays import Play
     from stream.history.reader import History
@@ -53,10 +54,12 @@ class Questions:
     ----------
     settings : DatabaseSettings
         Where the history is.
+    tracks : Tracks, optional
+        Knows the names of repeats that had none when they were stored.
     """
 
-    def __init__(self, settings: DatabaseSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: DatabaseSettings, tracks: Tracks | None = None) -> None:
+        self._settings, self._tracks = settings, tracks
         self._lock = threading.Lock()
         self._history: History | None = None
 
@@ -103,7 +106,8 @@ class Questions:
             )
             kept = list(deque(rows, maxlen=limit))
             shares = _shares(history, kept)
-            return [published(row) | shares.get(row.key, {}) for row in kept]
+        names = self._names(kept)
+        return [published(row) | shares.get(row.key, {}) | names.get(row.key, {}) for row in kept]
 
     def timeline(self, station: str, since_ms: int, until_ms: int) -> JsonObject:
         """Return a station's labels, songs, gaps, repeats and alarms with a part in a range."""
@@ -112,18 +116,19 @@ class Questions:
             kinds = ("match", "gap", "repeat", "alarm")
             rows = list(islice(history.rows([station], kinds, since_ms, until_ms), MAX_SPANS))
             shares = _shares(history, rows)
+        names = self._names(rows)
         spans: dict[str, list[Json]] = {kind: [] for kind in kinds}
         for row in rows:
             if row.kind == "match":
                 spans["match"].append(_song(row) | shares.get(row.key, {}))
             else:
-                details = row.details or {}
+                details = (row.details or {}) | names.get(row.key, {})
                 words = (details.get(name) for name in ("title", "guess", "text", "rule", "reason"))
-                said = next((word for word in words if isinstance(word, str) and word), row.kind)
-                spans[row.kind].append([row.starts_ms, row.ends_ms, said])
+                text = next((word for word in words if isinstance(word, str) and word), row.kind)
+                spans[row.kind].append([row.starts_ms, row.ends_ms, text])
                 if row.kind == "alarm":
                     more = details.get("rule"), details.get("severity"), row.start
-                    spans["alarm"][-1] = [row.starts_ms, row.ends_ms, said, *more]
+                    spans["alarm"][-1] = [row.starts_ms, row.ends_ms, text, *more]
         return {
             "station": station,
             "since_ms": since_ms,
@@ -134,6 +139,24 @@ class Questions:
             "gaps": spans["gap"],
             "repeats": spans["repeat"],
             "alarms": spans["alarm"],
+        }
+
+    def _names(self, rows: Iterable[Row]) -> dict[tuple[str, str, int, str], JsonObject]:
+        """Return the titles of repeats that were named after they were stored, by the row's key."""
+        clusters = {
+            row.key: cluster
+            for row in rows
+            if row.kind == "repeat"
+            and isinstance(cluster := (row.details or {}).get("cluster", row.subject), str)
+            and not (row.details or {}).get("title")
+        }
+        if self._tracks is None or not clusters:
+            return {}
+        titles = self._tracks.titles(clusters.values())
+        return {
+            key: {"title": titles[cluster]}
+            for key, cluster in clusters.items()
+            if cluster in titles
         }
 
     @contextmanager

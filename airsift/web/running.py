@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from airsift.config import Config
+    from airsift.web.groups import Groups
     from airsift.web.server import Served
     from stream.session import Item
     from stream.sources.base import SourceItem, SourceStatus
@@ -65,7 +66,9 @@ def problem_of(source: SourceStatus) -> str:
 
 
 @contextmanager
-def page_of_process(config: Config, sinks: Collection[str] = ()) -> Iterator[RunningPage]:
+def page_of_process(
+    config: Config, sinks: Collection[str] = (), groups: Groups | None = None
+) -> Iterator[RunningPage]:
     """Serve the page while the block runs.
 
     Parameters
@@ -74,11 +77,13 @@ def page_of_process(config: Config, sinks: Collection[str] = ()) -> Iterator[Run
         Where and to whom (`[web]`).
     sinks : collection of str
         Names of the process's sinks: with ``database`` the history is in it, else in memory.
+    groups : callable, optional
+        Which group each station is in.
 
     Raises
     ------
     ConfigError
         See `serving`.
     """
-    with serving(config, history="database" in sinks) as served:
+    with serving(config, history="database" in sinks, groups=groups) as served:
         yield RunningPage(served)

@@ -20,6 +20,7 @@ from airsift.web.spectrum import Spectra
 
 if TYPE_CHECKING:
     from airsift.config import Config
+    from airsift.web.groups import Groups
 
 _START_S = 10.0
 _END_S = 2.0  # for connections that are open at the end
@@ -49,7 +50,9 @@ class Served:
 
 
 @contextmanager
-def serving(config: Config, *, history: bool = False) -> Iterator[Served]:
+def serving(
+    config: Config, *, history: bool = False, groups: Groups | None = None
+) -> Iterator[Served]:
     """Serve while the block runs.
 
     Parameters
@@ -58,6 +61,8 @@ def serving(config: Config, *, history: bool = False) -> Iterator[Served]:
         Where and to whom (`[web]`), and how uploads are segmented.
     history : bool
         Whether questions are answered from the database; else from memory.
+    groups : callable, optional
+        Which group each station is in; none unless given.
 
     Raises
     ------
@@ -67,20 +72,29 @@ def serving(config: Config, *, history: bool = False) -> Iterator[Served]:
     import uvicorn
 
     from airsift.web.app import Api
+    from airsift.web.desk import Desk
+    from airsift.web.groups import no_groups
     from airsift.web.live import Live
     from airsift.web.questions import Questions
+    from airsift.web.report_files import Reports
+    from airsift.web.tracks import Tracks
+    from airsift.web.unknown import Unknown
     from airsift.web.uploads import Uploads
 
     settings, feed, access = config.web, Feed(), Access(config.web)
     listening = _listen(settings.address, settings.port)
     uploads = Uploads(config) if settings.max_upload_mb else None
-    questions = Questions(config.database) if history else None
+    tracks = Tracks(config) if config.identify.catalogue else None
+    unknown = Unknown(config, tracks) if config.repeats.folder else None
+    questions = Questions(config.database, tracks) if history else None
+    reports = Reports(config) if history else None
+    desk = Desk(tracks, unknown, reports, may_change=settings.may_change)
     spectra = Spectra()
-    live = Live(Hub(), feed, spectra)
+    live = Live(Hub(), feed, spectra, groups or no_groups)
     clips = Path(config.alarms.clips.folder) if config.alarms.clips.folder else None
     server = uvicorn.Server(
         uvicorn.Config(
-            Api(live, access, uploads, questions, clips).app(),
+            Api(live, access, uploads, questions, clips, desk).app(),
             log_config=None,
             access_log=False,
             server_header=False,

@@ -19,3 +19,4 @@ class WebSettings(Section, table="web"):
     proxy_addresses: Annotated[list[str], Field(max_length=100)]
     hosts: Annotated[list[str], Field(max_length=100)]
     max_upload_mb: Annotated[int, Field(ge=0, le=100_000)]
+    may_change: bool

@@ -22,7 +22,7 @@ from fingerprint.index.checks import MAX_VALUE_BYTES, parse_object, to_peaks, to
 from fingerprint.index.database_copy import copied, stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -51,6 +51,7 @@ CREATE TABLE recent (                      -- tracks that no segment holds yet
     peaks BLOB NOT NULL                    -- frames (4 bytes each), then bins (1 byte each)
 );
 """
+DATABASE = "catalogue.db"  # its name in the catalogue's folder
 _FIELDS = "id, key, title, artist, album, isrc, label, duration, content, extra, recording"
 
 
@@ -180,6 +181,17 @@ class Metadata:
         except ValueError:  # `problems` reports it
             return None
 
+    def numbers_with(self, test: Callable[..., bool] | None) -> list[int]:
+        """Return the numbers of the tracks whose texts pass a test, the newest first."""
+        query = "SELECT id FROM tracks ORDER BY id DESC"
+        if test is not None:
+            self._db.create_function("passes", 6, test)
+            query = (
+                "SELECT id FROM tracks WHERE passes(key, title, artist, album, isrc, label) "
+                "ORDER BY id DESC"
+            )
+        return [number for (number,) in self._all(query)]
+
     def of_recording(self, recording: str) -> list[Track]:
         """Return the tracks with a recording, in the order of adding."""
         found = []
@@ -287,6 +299,14 @@ class Metadata:
             number = int(cursor.lastrowid or 0)
             self._db.execute("INSERT INTO recent VALUES (?, ?, ?)", (number, length, peaks))
         return number
+
+    def rename(self, number: int, title: str, artist: str, album: str) -> None:
+        """Give a track another title, artist and album."""
+        with self.transaction():
+            self._db.execute(
+                "UPDATE tracks SET title = ?, artist = ?, album = ? WHERE id = ?",
+                (title, artist, album, number),
+            )
 
     def delete(self, numbers: Iterable[int]) -> None:
         """Remove tracks, in one transaction."""

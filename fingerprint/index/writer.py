@@ -88,12 +88,7 @@ class Writer:
 
     def add(self, landmarks: Landmarks, track: Track) -> Track:
         """Add a track; see :meth:`fingerprint.catalogue.Catalogue.add_landmarks`."""
-        try:
-            check_track(track)
-        except ValueError as error:
-            raise CatalogueError(
-                f"{track.key[:100]}: cannot be stored ({error}); shorten or leave out that field"
-            ) from error
+        _check(track)
         number = self._metadata.find(track.key)
         if number is not None:
             self._index.refresh()
@@ -112,6 +107,19 @@ class Writer:
         self._index.load()
         self._background.notify(len(self._index.memory.tracks))
         return track
+
+    def rename(self, track: Track) -> Track:
+        """Store a track's title, artist and album; see `Catalogue.rename`."""
+        _check(track)
+        number = self._metadata.find(track.key)
+        stored = None if number is None else self._metadata.track(number)
+        if number is None or stored is None:
+            raise CatalogueError(
+                f"{track.key}: the catalogue has no track of this key; `airsift catalogue list` "
+                "prints the keys"
+            )
+        self._metadata.rename(number, track.title, track.artist, track.album)
+        return replace(stored, title=track.title, artist=track.artist, album=track.album)
 
     def remove(self, keys: Sequence[str]) -> None:
         """Remove tracks, all or none."""
@@ -147,3 +155,12 @@ class Writer:
                 f"{self._folder}: writing failed ({error}); what was added before is safe, "
                 "make room or check the permissions and run this again"
             ) from error
+
+
+def _check(track: Track) -> None:
+    try:
+        check_track(track)
+    except ValueError as error:
+        raise CatalogueError(
+            f"{track.key[:100]}: cannot be stored ({error}); shorten or leave out that field"
+        ) from error

@@ -125,6 +125,27 @@ def stations_in(root: Path) -> list[tuple[str, Path]]:
     return [(unquote(path.name.partition("~")[0]), path) for path in folders]
 
 
+def read_runs(folder: Path) -> tuple[list[StoredRun], list[str]]:
+    """Return the runs in a station's folder, in order of their blocks, and a line for each damage.
+
+    It reads no peaks, of which there are gigabytes.
+    """
+    try:
+        lines = (folder / RUNS).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return [], []
+    found, problems = [], []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(StoredRun.from_json(line))
+        except ValueError as error:
+            if number < len(lines):  # the last one may be half written
+                problems.append(
+                    f"{folder / RUNS}: line {number} is no run ({error}); it is left out"
+                )
+    return sorted(found, key=lambda stored: stored.block), problems
+
+
 class Store:
     """The stored peaks and runs of one station.
 
@@ -203,20 +224,9 @@ class Store:
 
     def runs(self) -> list[StoredRun]:
         """Return the stored runs, in order of their blocks."""
-        try:
-            lines = (self.folder / RUNS).read_text(encoding="utf-8", errors="replace").splitlines()
-        except OSError:
-            return []
-        found = []
-        for number, line in enumerate(lines, 1):
-            try:
-                found.append(StoredRun.from_json(line))
-            except ValueError as error:
-                if number < len(lines):  # the last one may be half written
-                    self.problems.append(
-                        f"{self.folder / RUNS}: line {number} is no run ({error}); it is left out"
-                    )
-        return sorted(found, key=lambda stored: stored.block)
+        found, problems = read_runs(self.folder)
+        self.problems += problems
+        return found
 
     def add_runs(self, runs: list[StoredRun]) -> None:
         """Store runs behind those that are there.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+import airsift
 from airsift.defaults import defaults
 from tests.browser import browser
 from tests.shown import tree
@@ -80,6 +81,13 @@ def test_the_configuration_is_all_there(site: Path) -> None:
                 check(value)
 
     check(defaults())
+
+
+def test_every_public_name_is_there(site: Path) -> None:
+    page = text_of(site / "reference" / "python.html")
+    for name in airsift.__all__:
+        assert name.startswith("__") or name in page
+    assert "seconds" in page.lower()  # of the docstrings
 
 
 def test_every_event_is_there(site: Path) -> None:

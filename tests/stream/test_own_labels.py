@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from tests.stream.training import run, write_recordings
 pytestmark = pytest.mark.long
 
 RATE = 16_000
+ROOT = Path(__file__).parents[2]
 TASK = """
 data = "Tones and noise."
 labels = ["advert"]
@@ -310,3 +312,46 @@ def test_a_card_describes_this_run(edited: Path, trained: Path) -> None:
     assert spec.training_data.endswith("Stated at the export: Mine alone.")
     for words_of_others in ("Debian", "LibriSpeech", "Creative Commons", str(edited)):
         assert words_of_others not in card + spec.training_data
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of the tutorial, after a training that is much too short."""
+    spec = spec_from_file_location("tiny_set", ROOT / "docs" / "examples" / "tiny_set.py")
+    assert spec is not None
+    assert spec.loader is not None
+    example = module_from_spec(spec)
+    spec.loader.exec_module(example)
+    place = tmp_path_factory.mktemp("tutorial")
+    example.main(place / "tiny")
+    words = ("--config", place / "tiny" / "tiny.toml", "--steps", 12, "--set", "batch=8")
+    run("train", place / "corpus", place / "run", *words, "--set", "validate_every=6")
+    run("export", place / "run", place / "own.pt")
+    return place
+
+
+def test_the_tutorial_evaluates_each_label(tiny: Path) -> None:
+    words = ("--config", tiny / "tiny" / "tiny.toml", "--model", tiny / "own.pt")
+    rows = [
+        line for line in run("evaluate", tiny / "corpus", *words).splitlines() if line[:1] == "|"
+    ]
+    assert rows[0] == "| label | precision | recall | F | windows with it | groups |"
+    assert [row.split(" | ")[0] for row in rows[2:]] == ["| siren", "| applause"]
+    assert all(row.endswith(" | 4 |") for row in rows[2:])
+
+
+def test_an_evaluation_of_other_labels_is_refused(tiny: Path, exported: Path, mine: Path) -> None:
+    words = ("--config", mine / "task.toml", "--model", tiny / "own.pt")
+    with pytest.raises(ConfigError, match="the model has the labels siren, applause, the config"):
+        run("evaluate", mine / "corpus", *words)
+    with pytest.raises(ConfigError, match="name the network with --model"):
+        run("evaluate", mine / "corpus", "--config", mine / "task.toml")
+
+
+def test_the_tutorials_network_runs_without_torch(tiny: Path) -> None:
+    sets = [f"model.labels_path='{tiny / 'own.pt'}'", "model.backend=onnx"]
+    pipeline = build_pipeline(config.load(sets=sets, environ={}).config)
+    samples = read_file(tiny / "tiny" / "broadcast.wav", rate=RATE)
+    events = pipeline.push([AudioChunk("a", 0, samples, RATE)], last=True)
+    found = [event.label for event in events if event.kind == "segment" and event.final]
+    assert found[0] == "speech"

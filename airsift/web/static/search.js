@@ -1,6 +1,7 @@
 // Search in the history: when and where a song was played.
 
-import { ask, clock, dayOf, el, LABELS, say, songOf, stationPath, timeOf } from "./text.js";
+import { clock, dayOf, el, LABELS, say, songOf, stationPath, timeOf } from "./text.js";
+import { ask } from "./api.js";
 
 const KINDS = [["match", "Songs"], ["segment", "Labels"], ["label", "Own labels"], ["repeat", "Played before"], ["gap", "No audio"], ["alarm", "Alarms"]];
 const LIMIT = 500;

@@ -1,6 +1,7 @@
 // One station: what is on now, its last minutes, and its hours, days and weeks.
 
-import { ask, clock, dayOf, el, LABELS, midnight, percent, say, songOf, timeOf } from "./text.js";
+import { clock, dayOf, el, LABELS, midnight, percent, say, songOf, timeOf } from "./text.js";
+import { ask } from "./api.js";
 import { store } from "./store.js";
 import { colourOf, drawRibbon } from "./draw.js";
 import { DAY, HOUR, Timeline } from "./timeline.js";
@@ -232,8 +233,8 @@ export function station(main, query, go) {
     if (level.true_peak_dbtp !== undefined && level.true_peak_dbtp !== null) facts.push(["Peak", `${level.true_peak_dbtp.toFixed(1)} dBTP`]);
     else if (now.level_dbfs !== undefined) facts.push(["Level", `${now.level_dbfs.toFixed(0)} dBFS`]);
     const text = facts.flat().join("|");
-    if (big.told !== text) {
-      big.told = text;
+    if (big.shown !== text) {
+      big.shown = text;
       big.facts.replaceChildren(...facts.map(([key, value]) => el("div", {}, el("dt", { text: key }), el("dd", { text: value }))));
     }
     const { clientWidth, clientHeight } = big.ribbon;

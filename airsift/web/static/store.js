@@ -1,4 +1,4 @@
-// What the server has told: the state of every station. Applying its messages in order gives what
+// What the server has sent: the state of every station. Applying its messages in order gives what
 // its hub has (airsift/web/hub.py), however many were left out in between.
 
 const KEYS = {
@@ -52,12 +52,13 @@ class View {
 export class Store {
   constructor() {
     this.stations = new Map();
+    this.groups = new Map(); // the group of each station that is in one
     this.revision = -1;
     this.connected = false;
     this.problem = "";
     this.listeners = new Set();
     this.failures = 0;
-    this.ready = new Promise((resolve) => (this.told = resolve)); // once all stations are known
+    this.ready = new Promise((resolve) => (this.isReady = resolve)); // once all stations are known
   }
 
   // Calls `listener({changed, added})` after each message; returns what ends that.
@@ -70,41 +71,45 @@ export class Store {
     const changed = new Set();
     let added = false;
     if ("problem" in message) this.problem = message.problem;
+    if ("groups" in message) {
+      this.groups = new Map(Object.entries(message.groups));
+      added = true;
+    }
     if (message.since === -1) {
-      added = this.stations.size > 0;
+      added ||= this.stations.size > 0;
       this.stations = new Map();
     }
-    for (const told of message.stations ?? []) {
-      let view = this.stations.get(told.name);
+    for (const fields of message.stations ?? []) {
+      let view = this.stations.get(fields.name);
       if (!view) {
-        view = new View(told.name);
+        view = new View(fields.name);
         added = true;
       }
-      this.stations.delete(told.name);
-      this.stations.set(told.name, view);
-      if (told.reset) view.clear();
+      this.stations.delete(fields.name);
+      this.stations.set(fields.name, view);
+      if (fields.reset) view.clear();
       for (const [lane, key] of Object.entries(KEYS)) {
-        for (const value of told[lane] ?? []) {
+        for (const value of fields[lane] ?? []) {
           view[lane].delete(key(value));
           view[lane].set(key(value), value);
         }
         keep(view[lane], message.limits[lane]);
       }
-      if (told.head_ms !== view.head_ms) {
-        const isJump = Math.abs(told.head_ms - view.head_ms) > 60000;
-        view.from = isJump ? { head: told.head_ms, at } : { head: view.shownHead(at), at: view.to.at };
-        view.to = { head: told.head_ms, at };
+      if (fields.head_ms !== view.head_ms) {
+        const isJump = Math.abs(fields.head_ms - view.head_ms) > 60000;
+        view.from = isJump ? { head: fields.head_ms, at } : { head: view.shownHead(at), at: view.to.at };
+        view.to = { head: fields.head_ms, at };
       }
-      view.head_ms = told.head_ms;
-      view.dated = told.dated;
-      view.now = told.now;
-      view.seenAt = at - (message.now_s - told.seen_s) * 1000;
+      view.head_ms = fields.head_ms;
+      view.dated = fields.dated;
+      view.now = fields.now;
+      view.seenAt = at - (message.now_s - fields.seen_s) * 1000;
       changed.add(view);
     }
     if (message.limits) keep(this.stations, message.limits.stations);
     if (message.revision !== undefined) {
       this.revision = message.revision;
-      this.told();
+      this.isReady();
     }
     for (const listener of this.listeners) listener({ changed, added });
   }

@@ -67,17 +67,10 @@ export function songOf(song) {
 export const stationPath = (name, at) =>
   `/station?name=${encodeURIComponent(name)}${at ? `&at=${Math.round(at)}` : ""}`;
 
-// Gets JSON from the API; an error has its reason.
-export async function ask(path, query = {}) {
-  const given = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) {
-    for (const one of Array.isArray(value) ? value : [value]) {
-      if (one !== "" && one !== null && one !== undefined) given.append(name, one);
-    }
-  }
-  const answer = await fetch(`${path}?${given}`);
-  if (answer.status === 401) location.assign("/login");
-  const body = await answer.json();
-  if (!answer.ok) throw new Error(body.error || answer.statusText);
-  return body;
+// A size of a file.
+export function bytes(count) {
+  if (count < 1000) return `${count} B`;
+  return count < 1e6 ? `${Math.round(count / 1000)} kB` : `${(count / 1e6).toFixed(1)} MB`;
 }
+
+export const plural = (count, word) => `${count.toLocaleString("en").replaceAll(",", "\u202f")} ${word}${count === 1 ? "" : "s"}`;

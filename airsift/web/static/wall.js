@@ -3,8 +3,13 @@
 import { el, say, clock, percent, songOf, stationPath, LABELS } from "./text.js";
 import { store } from "./store.js";
 import { drawRibbon, RIBBON_MS } from "./draw.js";
+import { Groups } from "./groups.js";
 
 const BUDGET_MS = 5; // of a frame of 16 ms
+// While the page scrolls, what is drawn already is brought up to date once in this time: a change of
+// a tile costs a layout and a paint, and the tiles that come into sight need those.
+const SCROLL_UPDATE_MS = 1000;
+const SCROLL_END_MS = 150; // without a scroll event, after which the page stands
 const SILENT_S = 30;
 const FLOOR_DB = -60;
 const FILTERS = [
@@ -37,6 +42,7 @@ class Tile {
     this.dirty = true; // its texts may have changed
     this.isNew = true; // its ribbon is not drawn
     this.drawnHead = -1;
+    this.drawnAt = 0;
     this.name = el("h2", { text: view.name, title: view.name });
     this.since = el("span", { class: "since" });
     this.label = el("span", { class: "label" });
@@ -75,6 +81,7 @@ class Tile {
   draw(at) {
     const { view } = this;
     const head = view.shownHead(at);
+    this.drawnAt = at;
     if (this.dirty || Math.floor(head / 1000) !== this.second) this.write(head);
     const { size } = this;
     if (!size.width) {
@@ -134,7 +141,7 @@ class Tile {
   }
 }
 
-export function wall(main) {
+export function wall(main, query) {
   const density = localStorage.getItem("density") === "rows" ? "rows" : "tiles";
   const tiles = new Map();
   const seen = new Set();
@@ -143,6 +150,11 @@ export function wall(main) {
   let words = sessionStorage.getItem("words") || "";
   let turn = 0;
   let frame = 0;
+  let scrolledAt = -Infinity;
+  const groups = new Groups(query.get("group"), () => {
+    count();
+    sift();
+  });
   const grid = el("section", { class: `wall ${density}`, "aria-label": "Stations" });
   const chips = FILTERS.map(([name, text]) =>
     el("button", { class: `chip ${name}`, "aria-pressed": String(name === filter), onclick: () => choose(name) }, el("i"), text, el("b", { text: "0" })),
@@ -160,6 +172,7 @@ export function wall(main) {
   main.replaceChildren(
     el("div", { class: "tools" }, el("div", { class: "chips", role: "group", "aria-label": "Show" }, ...chips), input,
       el("button", { class: "button", id: "density", title: "Tiles or rows (d)", onclick: () => turnDensity() }, density === "rows" ? "Tiles" : "Rows")),
+    groups.node,
     grid,
     empty,
   );
@@ -208,16 +221,18 @@ export function wall(main) {
     for (const { view, node } of tiles.values()) {
       const { song, now } = view;
       const text = [view.name, now.stream_title, song?.title, song?.artist].join(" ").toLowerCase();
-      const isShown = test(view) && parts.every((part) => text.includes(part));
+      const isShown = groups.has(view) && test(view) && parts.every((part) => text.includes(part));
       if (node.hidden === isShown) node.hidden = !isShown;
       shown += isShown;
     }
     empty.hidden = shown > 0;
-    say(empty, tiles.size ? "No station is like that." : "No station yet: events are shown as they come.");
+    say(empty, groups.isUnknown ? `No station is in the group “${groups.chosen}”.` : tiles.size ? "No station is like that." : "No station yet: events are shown as they come.");
   }
 
   function count() {
-    const views = [...store.stations.values()];
+    const all = [...store.stations.values()];
+    const views = all.filter((view) => groups.has(view));
+    groups.count(all, isTroubled);
     FILTERS.forEach(([, , test], n) => say(chips[n].lastChild, String(views.filter(test).length)));
   }
 
@@ -242,7 +257,8 @@ export function wall(main) {
 
   function work(at) {
     frame = requestAnimationFrame(work);
-    const list = [...seen];
+    const isScrolling = at - scrolledAt < SCROLL_END_MS;
+    const list = isScrolling ? [...seen].filter((tile) => tile.isNew || at - tile.drawnAt > SCROLL_UPDATE_MS) : [...seen];
     const begun = performance.now();
     for (let n = 0; n < list.length; n++) {
       list[(turn + n) % list.length].draw(at);
@@ -269,6 +285,8 @@ export function wall(main) {
   place();
   count();
   sift();
+  const scrolled = () => (scrolledAt = performance.now());
+  addEventListener("scroll", scrolled, { passive: true });
   frame = requestAnimationFrame(work);
 
   function move(key) {
@@ -288,6 +306,8 @@ export function wall(main) {
     key(event) {
       if (event.key === "/") input.focus();
       else if (event.key === "d") turnDensity();
+      else if (event.key === "g") groups.step(1);
+      else if (event.key === "G") groups.step(-1);
       else if (event.key.startsWith("Arrow")) move(event.key);
       else return false;
       return true;
@@ -297,6 +317,7 @@ export function wall(main) {
     },
     close() {
       stop();
+      removeEventListener("scroll", scrolled);
       cancelAnimationFrame(frame);
       observer.disconnect();
       resized.disconnect();

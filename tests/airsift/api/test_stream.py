@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import airsift
+from model.weights import VOICE_WEIGHTS
 from stream.testing import chunks_of, programme
 
 AUDIO = programme(30)
@@ -149,3 +150,17 @@ def test_a_stream_says_what_it_is_and_is_not_copied() -> None:
         pickle.dumps(stream)
     with pytest.raises(airsift.AirsiftError, match="rate=0"):
         airsift.Stream(0)
+
+
+def test_labels_of_another_network_are_told_beside_the_results() -> None:
+    # The network of voices stands for one of a user's own.
+    config = {"model.labels_path": VOICE_WEIGHTS, "model.voice": False}
+    whole = airsift.segment(AUDIO, 16_000, config=config)
+    assert whole.labels
+    heard: list[airsift.Segment] = []
+    with airsift.Stream(16_000, config=config, on_label=heard.append) as stream:
+        results = [
+            result for chunk in cut(AUDIO, [70_000, 300_000]) for result in stream.push(chunk)
+        ]
+    assert heard == whole.labels
+    assert [*whole][: len(results)] == results

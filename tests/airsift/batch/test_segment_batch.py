@@ -281,6 +281,7 @@ def test_a_bar_tells_files_rates_and_the_time_left() -> None:
     assert "12 of 50+  110 x real time" in bar.line(80, 60.0)
 
 
+@pytest.mark.process
 def test_the_parent_takes_no_more_than_it_needs(tmp_path: Path) -> None:
     """Names are taken as processes ask for them, and results are not kept."""
     taken = itertools.count()

@@ -16,6 +16,12 @@ import pytest
 
 from airsift.web.feed import Feed, follow_database, following
 from stream.events import Event, Gap, Match, Segment
+from stream.history.postgres_server import (
+    PASSWORD,
+    Postgres,
+    postgres_programs,
+    postgres_server,
+)
 from stream.history.rows import row_of
 from stream.lines import to_json
 from tests.airsift.web.serve import Client, answers, served, until
@@ -56,9 +62,23 @@ EVENTS: list[Event] = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def base(tmp_path: Path) -> Base:
-    base = Base(tmp_path / "history.db")
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: make postgres")
+    with postgres_server(programs) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.process)])
+def base(request: pytest.FixtureRequest, tmp_path: Path) -> Base:
+    """Return a database of each kind, with events."""
+    if request.param == "sqlite":
+        base = Base(tmp_path / "history.db")
+    else:
+        server: Postgres = request.getfixturevalue("postgres")
+        base = Base(server.emptied())
     write(base, EVENTS)
     return base
 
@@ -111,13 +131,48 @@ def test_what_is_written_later_is_seen(base: Base) -> None:
         assert len(client.json("/api/history?track=later")["events"]) == 1
 
 
-def test_a_database_that_is_away_is_said_and_comes_back(base: Base) -> None:
+def test_a_file_that_is_away_is_reported_and_comes_back(tmp_path: Path) -> None:
+    base = Base(tmp_path / "history.db")
+    write(base, EVENTS)
     with client_of(base) as client:
         Path(base.url).rename(f"{base.url}.away")
         assert client.status("/api/history?track=x") == 400  # there is none at that address
         assert "history.db" in client.json("/api/history?track=x")["error"]
         Path(f"{base.url}.away").rename(base.url)
         assert client.status("/api/history?track=x") == 200
+
+
+@pytest.mark.process
+def test_a_server_that_is_away_is_reported_and_comes_back(postgres: Postgres) -> None:
+    base = Base(postgres.emptied())
+    write(base, EVENTS)
+    with client_of(base) as client:
+        assert client.json("/api/about")["history"] == "database"
+        assert len(client.json("/api/history?track=starfall")["events"]) == 1
+        postgres.stop()
+        try:
+            for path in ("/api/history?track=starfall", "/api/stations"):
+                with client.open(path) as answer:
+                    assert answer.status in (400, 503)
+                    reason = json.loads(answer.read())["error"]
+                assert "database.url=postgresql://" in reason
+                assert PASSWORD not in reason
+        finally:
+            postgres.start()
+        assert len(client.json("/api/history?track=starfall")["events"]) == 1
+
+
+@pytest.mark.process
+def test_a_report_of_a_server_is_made_through_the_page(postgres: Postgres) -> None:
+    base = Base(postgres.emptied())
+    write(base, EVENTS)
+    asked = {"from": "2026-05-28", "to": "2026-05-29", "format": "json", "zone": "UTC"}
+    headers = {"Content-Type": "application/json"}
+    with client_of(base) as client:
+        body = json.dumps(asked).encode()
+        made = client.json("/api/reports", method="POST", body=body, headers=headers)
+        report = client.json(f"/api/reports/{made['id']}")
+        assert {each["station"] for each in report["stations"]} == {NAME, "b"}
 
 
 def test_the_database_is_followed_and_errors_are_survived(base: Base, tmp_path: Path) -> None:

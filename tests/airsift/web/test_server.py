@@ -69,7 +69,7 @@ def test_a_running_pipelines_sink_shows_its_events() -> None:
 def test_the_wall_by_websocket_is_what_the_hub_has() -> None:
     with served() as client, client.socket("/api/wall/ws") as wall:
         reader = Reader()
-        assert json.loads(wall.recv()) == {"problem": ""}
+        assert json.loads(wall.recv()) == {"problem": "", "groups": {}}
         reader.apply(json.loads(wall.recv()))
         for n in range(5):
             client.feed.put([decision("a", n, 0.1, 0.9), segment("b", n, n + 1, "speech")])
@@ -79,7 +79,7 @@ def test_the_wall_by_websocket_is_what_the_hub_has() -> None:
         assert len(reader.stations["b"]["spans"]) == 5
         assert len(reader.stations["a"]["trace"]) == 5
         client.feed.problem = "no broker"
-        assert json.loads(wall.recv()) == {"problem": "no broker"}
+        assert json.loads(wall.recv()) == {"problem": "no broker", "groups": {}}
 
 
 def test_events_come_as_messages_and_lines_and_go_on_where_they_broke_off() -> None:
@@ -238,7 +238,7 @@ def test_a_token_is_needed_where_one_is_set(tmp_path: Path) -> None:
         headers = {"Cookie": cookie.split(";")[0]}
         assert client.status("/", headers=headers) == 200
         with client.socket("/api/wall/ws", additional_headers=headers) as wall:
-            assert json.loads(wall.recv()) == {"problem": ""}
+            assert json.loads(wall.recv()) == {"problem": "", "groups": {}}
 
 
 def test_a_server_that_others_could_reach_does_not_start() -> None:
@@ -328,7 +328,10 @@ def test_a_disk_that_takes_no_file_is_said(monkeypatch, tmp_path: Path) -> None:
 def test_the_description_of_the_api_is_of_every_route_and_no_other() -> None:
     with served() as client:
         assert client.json("/api/openapi.json") == openapi()
-        about = {"history": "memory", "uploads": True, "spectrum": False, "clips": False}
+        about = {
+            "history": "memory", "uploads": True, "spectrum": False, "clips": False,
+            "catalogue": "none", "unknown": False, "reports": False,
+        }  # fmt: skip
         assert about.items() <= client.json("/api/about").items()
     routes = {
         (route.path, method.lower())
