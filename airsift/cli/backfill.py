@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from airsift.cli.common import ConfigOption, SetOption, inform, load_config
+from airsift.cli.common import ConfigOption, SetOption, complain, inform, load_config
 from airsift.cli.completion import complete_stations
+from airsift.cli.exit_codes import ExitCode
 from airsift.cli.publish import KafkaOption, with_broker
 from airsift.errors import ConfigError
 
@@ -90,6 +91,9 @@ def backfill(
             f"airsift: {done.unfinished} events of the period had no end where its audio ends; "
             "a worker that goes on with the station publishes them"
         )
+    if stop.requested:
+        complain("airsift: ended before the period did; run it again, nothing doubles")
+        raise typer.Exit(ExitCode.INTERRUPTED)
 
 
 def _summary(done: object) -> str:

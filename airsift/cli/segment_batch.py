@@ -132,7 +132,7 @@ def to_file(batch: Batch, target: Path, *, overwrite: bool) -> bool:
     name = batch.names[0]
     if target.exists() and Path(name).exists() and target.samefile(name):
         raise ConfigError(f"{target}: is the recording itself; name another --output")
-    if target.is_file() and not overwrite:
+    if target.is_file() and not overwrite and target.parent != Path("/dev"):
         raise ConfigError(
             f"{target}: exists already; replace it with --overwrite, or name another --output"
         )

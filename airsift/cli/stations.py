@@ -13,6 +13,7 @@ import typer
 from airsift.cli.at_once import at_once
 from airsift.cli.common import ConfigOption, SetOption, complain, load_config, say
 from airsift.cli.rows import Format, Rows
+from airsift.errors import ConfigError
 
 if TYPE_CHECKING:
     from airsift.config import Config
@@ -58,6 +59,8 @@ def check(
     read = read_stations(file, settings.http, settings.kafka, settings.alarms.rules)
     for problem in read.problems:
         complain(f"airsift: {problem.text}")
+    if not (read.entries or read.problems):
+        raise ConfigError(f"{file} has no station: add [[stations]]")
     rows = None
     if output is not Output.text:
         rows = Rows(Format(output.value), list(Checked.__dataclass_fields__))

@@ -61,10 +61,11 @@ def trace(
     settings = load_config(config, with_broker(kafka, sets)).kafka
 
     from stream.kafka.client.chunk_trace import trace_chunk
-    from stream.runner import stop_on_signals
+    from stream.runner import Stop
 
-    with stop_on_signals() as stop:
-        traced = trace_chunk(settings, station, found.unix_ms / 1000, within_s=within, stop=stop)
+    # It only reads: Ctrl-C ends it at once, also while a broker does not answer.
+    time_s = found.unix_ms / 1000
+    traced = trace_chunk(settings, station, time_s, within_s=within, stop=Stop())
     if as_json:
         write_for_machines()
     for line in (traced.message, *traced.lines):

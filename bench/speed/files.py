@@ -1,9 +1,8 @@
-"""Files to segments: CPU beside that of FFmpeg's decoder alone, and two processes beside one.
+"""Files to segments: CPU beside that of FFmpeg's decoder alone.
 
-The first table is in CPU seconds of one thread, the least of some rounds in turns: ``decoder`` is
+The table is in CPU seconds of one thread, the least of some rounds in turns: ``decoder`` is
 demultiplexing and decoding in this process, ``ffmpeg`` is ``ffmpeg -threads 1 -i FILE -f null -``
-where a binary is named or found, with its start. The second is the time by the clock of
-``airsift segment`` over a folder, with one job and with two; it says nothing on a busy machine.
+where a binary is named or found, with its start. `bench.speed.batch` is about many files.
 
 ::
 
@@ -27,7 +26,6 @@ from airsift import config
 from airsift.build import build_pipeline
 from bench.profile import programme, write
 from bench.report import Report, arguments
-from bench.speed.pipeline import ENVIRONMENT, SEGMENT
 from stream.demo.clips import RATE
 from stream.runner import Stop, run_source
 from stream.sinks.final import FinalEvents
@@ -97,39 +95,16 @@ def formats(report: Report, folder: Path, seconds: int, rounds: int, ffmpeg: str
         report.row(title, **{f"{key}_us": 1e6 * s / seconds for key, s in spent.items()}, **ratios)
 
 
-def processes(report: Report, folder: Path, files: int, seconds: int, rounds: int) -> None:
-    source = folder / "a.mp3"
-    many = folder / "many"
-    many.mkdir()
-    for number in range(files):
-        shutil.copy(source, many / f"{number}.mp3")
-    best = {1: float("inf"), 2: float("inf")}
-    for _ in range(rounds):
-        for jobs in best:
-            began = time.perf_counter()
-            command = [*SEGMENT, "--jobs", str(jobs), str(many)]
-            subprocess.run(command, check=True, env=ENVIRONMENT, stdout=subprocess.DEVNULL)
-            best[jobs] = min(best[jobs], time.perf_counter() - began)
-    report.row(
-        f"{files} files of {seconds} s",
-        one_job_s=best[1],
-        two_jobs_s=best[2],
-        ratio=best[1] / best[2],
-    )
-
-
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--seconds", type=int, default=600, help="of each file")
-    parser.add_argument("--files", type=int, default=8, help="in the folder")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ffmpeg", default=shutil.which("ffmpeg"), help="the binary")
     options = parser.parse_args()
-    report = Report("Files to segments: microseconds of CPU for a second, and jobs")
+    report = Report("Files to segments: microseconds of CPU for a second")
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         formats(report, place, options.seconds, options.rounds, options.ffmpeg)
-        processes(report, place, options.files, options.seconds, options.rounds)
     report.finish(options.json)
 
 

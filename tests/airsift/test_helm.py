@@ -5,6 +5,7 @@ Its templates are rendered by Helm itself (`make helm`); no cluster has seen the
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tarfile
@@ -32,11 +33,12 @@ def helm(*words, fails=False):
     return done.stderr if fails else done.stdout
 
 
-def render(*sets, fails=False):
+def render(*sets, fails=False, release="airsift", values=None):
     """Return the objects of the chart by kind and name, or the error."""
     options = [word for each in sets for word in ("--set", each)]
+    options += [] if values is None else ["--values", values]
     words = ["--namespace", "radio", "--kube-version", "1.31.0"]  # without a cluster it takes 1.20
-    text = helm("template", "airsift", str(CHART), *words, *options, fails=fails)
+    text = helm("template", release, str(CHART), *words, *options, fails=fails)
     if fails:
         return text
     return {(o["kind"], o["metadata"]["name"]): o for o in yaml.safe_load_all(text) if o}
@@ -142,6 +144,88 @@ def test_values_become_the_configuration_that_a_worker_reads(tmp_path):
     checksum = "checksum/config"
     pods = [each["StatefulSet", "airsift"]["spec"]["template"] for each in (made, render())]
     assert len({pod["metadata"]["annotations"][checksum] for pod in pods}) == 2
+
+
+# What YAML takes for something else, what ends its texts, and what Helm would fill in.
+ODD = """{{ .Values.x }} # it's "odd": [a, {b}] 😀"""
+
+
+@with_helm
+@pytest.mark.process
+def test_any_text_of_a_value_stays_that_text(tmp_path):
+    odd = {
+        "kafkaSecret": "123",
+        "image": {"repository": "localhost:5000/true", "tag": "1.0"},
+        "catalogue": {"storageClass": "on", "size": "20Gi"},
+        "podAnnotations": {"odd": ODD, "lines": "a\nb\n", "yes": "yes"},
+        "env": [{"name": "ODD", "value": f"{ODD}\n"}],
+        "config": {
+            "identify": {"catalogue": f"/data/{ODD}"},
+            "kafka": {"group": "0123", "topics": {"audio": "null"}, "wire": {"max_bytes": 1 << 24}},
+        },
+        "ca": {"certificate": "-----BEGIN\n  x: {{ y }}\n\n-----END"},
+        "keda": {"prometheus": f"http://x/?{ODD}", "query": ODD},
+        "history": {"enabled": True, "url": f"postgresql://x/{ODD}", "passwordSecret": "null"},
+        "serviceMonitor": {"labels": {"release": "1"}},
+        "prometheusRule": {"labels": {"on": "off"}},
+    }
+    values = tmp_path / "values.yaml"
+    values.write_text(yaml.safe_dump(odd, allow_unicode=True))
+    made = render(*OPTIONAL, values=str(values))
+    template = made["StatefulSet", "airsift"]["spec"]["template"]
+    assert template["metadata"]["annotations"].items() >= odd["podAnnotations"].items()
+    pod = template["spec"]
+    assert pod["initContainers"][0]["args"][-1] == f"/data/{ODD}"
+    assert {each["image"] for each in (*pod["initContainers"], *pod["containers"])} == {
+        "localhost:5000/true:1.0"
+    }
+    assert odd["env"][0] in pod["containers"][0]["env"]
+    mounted = {each["name"]: each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
+    assert mounted["catalogue"] == f"/data/{ODD}"
+    volumes = {each["name"]: each for each in pod["volumes"]}
+    assert volumes["kafka"]["secret"]["secretName"] == "123"
+    read = tomllib.loads(made["ConfigMap", "airsift"]["data"]["airsift.toml"])
+    assert read["identify"] == odd["config"]["identify"]
+    assert read["kafka"].items() >= {"group": "0123", "wire": {"max_bytes": 1 << 24}}.items()
+    assert read["kafka"]["topics"]["audio"] == "null"
+    authority = made["ConfigMap", "airsift-ca"]["data"]["ca.crt"]
+    assert authority.strip() == odd["ca"]["certificate"]
+    history = made["Deployment", "airsift-history"]["spec"]["template"]["spec"]
+    assert history["containers"][0]["env"][0]["value"] == f"postgresql://x/{ODD}"
+    assert {"secretName": "null", "defaultMode": 0o440} in [
+        v.get("secret") for v in history["volumes"]
+    ]
+    claim = made["PersistentVolumeClaim", "airsift-catalogue"]["spec"]
+    assert claim["storageClassName"] == "on"
+    trigger = made["ScaledObject", "airsift"]["spec"]["triggers"][0]["metadata"]
+    assert (trigger["serverAddress"], trigger["query"]) == (f"http://x/?{ODD}", ODD)
+
+
+@with_helm
+@pytest.mark.process
+def test_releases_are_told_apart_by_names_that_kubernetes_takes():
+    names = [
+        "true",
+        "null",
+        "on",
+        "e",
+        "a" * 53,
+        f"{'a' * 52}b",
+        f"{'a' * 50}",
+        f"{'b' * 43}-{'c' * 9}",
+    ]
+    taken = set()
+    for release in names:
+        made = render(*OPTIONAL, "history.enabled=true", "history.url=x", release=release)
+        for (kind, name), each in made.items():
+            assert re.fullmatch("[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name), name
+            assert all(isinstance(text, str) for text in each["metadata"]["labels"].values())
+            assert (kind, name) not in taken
+            taken.add((kind, name))
+        [worker] = [name for kind, name in made if kind == "StatefulSet"]
+        assert len(worker) <= 52  # with a hash behind it, it is a label
+    for release in ("123", "1e3", "2026-01-01", "a.b"):
+        assert "must begin with a letter" in render(release=release, fails=True)
 
 
 @with_helm

@@ -58,7 +58,7 @@ def test_a_command_ends_while_it_waits_for_a_pipe(
 
 @pytest.mark.slow
 @pytest.mark.process
-@pytest.mark.parametrize("command", ["stations", "alarms"])
+@pytest.mark.parametrize("command", ["stations", "alarms", "trace"])
 def test_a_command_ends_while_servers_do_not_answer(tmp_path: Path, command: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         silent.settimeout(60)
@@ -68,6 +68,7 @@ def test_a_command_ends_while_servers_do_not_answer(tmp_path: Path, command: str
         arguments = {
             "stations": ["check", str(listed)],
             "alarms": ["test", "--set", f'alarms.webhook.urls=["{url}"]'],
+            "trace": ["a", "now", "--kafka", f"127.0.0.1:{silent.getsockname()[1]}"],
         }
         process = subprocess.Popen(
             [sys.executable, "-m", "airsift", command, *arguments[command],

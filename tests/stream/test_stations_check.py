@@ -93,6 +93,14 @@ def test_a_list_in_order_ends_with_0(tmp_path: Path) -> None:
     assert (end.returncode, end.stderr) == (0, "")
 
 
+def test_an_empty_list_is_not_in_order(tmp_path: Path) -> None:
+    listed = tmp_path / "stations.toml"
+    listed.write_text("")
+    end = airsift("stations", "check", listed)
+    assert (end.returncode, end.stdout) == (1, "")
+    assert "has no station" in end.stderr
+
+
 def test_a_login_is_not_shown(tmp_path: Path) -> None:
     listed = tmp_path / "stations.toml"
     listed.write_text(

@@ -4,9 +4,9 @@ A packet is kept if its middle lies in what is kept, so a cut is at most half a 
 where it was asked for: 13 ms for MP3 at 44.1 kHz, 12 ms for AAC, 10 ms for Opus.
 
 These codecs need what came before to decode what follows. So at the begin of a piece the first
-packets do not decode to the same samples: up to four of MP3, whose frames borrow bits from those
-before; one of AAC, whose windows overlap (the packet before is taken along where the container can
-hide it); and Opus comes to the same samples within some tenths of a second.
+packets do not decode to the same samples: some of MP3, whose frames borrow bits from those before
+(three at 128 kb/s); one of AAC, whose windows overlap (the packet before is taken along where the
+container can hide it); and Opus comes to the same samples within some tenths of a second.
 """
 
 from __future__ import annotations

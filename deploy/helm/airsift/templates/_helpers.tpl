@@ -1,23 +1,31 @@
-{{/* The name of the objects: that of the release. */}}
+{{/* The name of the objects: that of the release, which may be "true" or "null", so it is quoted
+     wherever it stands. Of a long one, what distinguishes it from others is kept. */}}
 {{- define "airsift.name" -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" .Release.Name) -}}
+{{- fail (printf "the release's name is %q: it names a Service, so it must begin with a letter, and have a-z, 0-9 and - alone" .Release.Name) -}}
+{{- end -}}
+{{- if gt (len .Release.Name) 50 -}}
+{{- printf "%s-%s" (.Release.Name | trunc 43 | trimSuffix "-") (sha256sum .Release.Name | trunc 6) -}}
+{{- else -}}
+{{- .Release.Name -}}
+{{- end -}}
 {{- end }}
 
 {{/* What selects the workers, and nothing else. */}}
 {{- define "airsift.selector" -}}
 app.kubernetes.io/name: airsift
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "airsift.labels" -}}
 {{ include "airsift.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- end }}
 
 {{- define "airsift.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{ printf "%s:%s" .Values.image.repository (.Values.image.tag | default .Chart.AppVersion | toString) | toJson }}
 {{- end }}
 
 {{/* A configuration as TOML: first the values of a table, then its tables. JSON's strings, numbers,
@@ -50,7 +58,7 @@ capabilities: {drop: [ALL]}
 {{/* What selects the pod of the history: not one of the workers. */}}
 {{- define "airsift.history" -}}
 app.kubernetes.io/name: airsift-history
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/* The ConfigMap with the authority's certificate; empty: none. */}}
@@ -115,13 +123,13 @@ readinessProbe:
 
 {{- define "airsift.volumes" -}}
 - name: config
-  configMap: {name: {{ include "airsift.name" . }}}
+  configMap: {name: {{ include "airsift.name" . | quote }}}
 {{- with .Values.kafkaSecret }}
 - name: kafka
-  secret: {secretName: {{ . }}, defaultMode: 0440}
+  secret: {secretName: {{ toJson . }}, defaultMode: 0440}
 {{- end }}
 {{- with include "airsift.ca" . }}
 - name: ca
-  configMap: {name: {{ . }}}
+  configMap: {name: {{ toJson . }}}
 {{- end }}
 {{- end }}
