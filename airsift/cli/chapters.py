@@ -180,11 +180,13 @@ def _in_series(
         names = catalogue_of(settings)
         if stop.requested:
             return True
+        returning = series.returning(names)
         for path in wanted:
             if stop.requested:
                 break
             if path.resolve() not in missing:
-                target.write(path, series.chapters(path, settings.podcasts, names))
+                of_episode = series.chapters(path, settings.podcasts, names, returning)
+                target.write(path, of_episode)
     return failed or bool(missing)
 
 

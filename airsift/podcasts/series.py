@@ -18,6 +18,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import math
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -212,11 +213,15 @@ class Series:
     def repeats(self, path: Path, returning: Sequence[Returning]) -> list[Repeat]:
         """Return what of an episode comes back elsewhere, in order of time."""
         audio = self._audio_of(path)
+        number = next((n for n, each in enumerate(self.recordings) if each.audio == audio), None)
+        if number is None:
+            return []
+        place = self.recordings[number]
+        after = self.recordings[number - 1].end if number else -math.inf  # borders may lie before 0
         found = []
         for each in returning:
             for occurrence in each.cluster.occurrences:
-                place = place_of(self.recordings, occurrence.start)
-                if place is None or place.audio != audio:
+                if not after <= occurrence.start < place.end:
                     continue
                 start, end = (
                     round(max(frame - place.start, 0) * HOP / SAMPLE_RATE, 3)
@@ -227,9 +232,24 @@ class Series:
         return sorted(found, key=lambda repeat: (repeat.start_s, repeat.end_s))
 
     def chapters(
-        self, path: Path, settings: PodcastSettings, catalogue: Catalogue | None = None
+        self,
+        path: Path,
+        settings: PodcastSettings,
+        catalogue: Catalogue | None = None,
+        returning: Sequence[Returning] | None = None,
     ) -> list[Chapter]:
         """Return the chapters of an episode that was read.
+
+        Parameters
+        ----------
+        path : Path
+            The episode.
+        settings : PodcastSettings
+            The shortest chapter, and the shortest music.
+        catalogue : Catalogue, optional
+            Has the names that were given.
+        returning : sequence of Returning, optional
+            What `returning` returns for it, where it is known: for many episodes.
 
         Raises
         ------
@@ -237,7 +257,9 @@ class Series:
             It was not.
         """
         known = self.episode(path)
-        repeats = self.repeats(path, self.returning(catalogue))
+        if returning is None:
+            returning = self.returning(catalogue)
+        repeats = self.repeats(path, returning)
         songs = []
         for match in known.matches:
             if not match.track.startswith(_NAMED):
