@@ -1,7 +1,8 @@
 """Configuration: the keys of configs/default.toml, overridden by three layers.
 
 The layers are a configuration file, the environment (``AIRSIFT_A__B=c``), and ``--set a.b=c``;
-later ones win, so that what somebody types counts. Facts about a model are in the model file and cannot be configured.
+later ones win, so that what somebody types counts. Facts about a model are in the model file and
+cannot be configured.
 
 A relative path in a configuration file is relative to that file's folder; in ``--set`` or the
 environment, to the working directory. ``~`` is the home directory.
