@@ -1,5 +1,7 @@
 """WebVTT and SubRip, by webvtt-py: a cue for each segment, with the songs in it.
 
+A label of your own is a line of its own: cues are divided where it begins and ends.
+
 WebVTT: https://www.w3.org/TR/webvtt1/. SubRip has no standard; it is what players agree on.
 """
 
@@ -8,8 +10,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from airsift.formats.intervals import in_ticks, without_overlap
-from airsift.formats.words import label_and_voice, songs_in
+from airsift.formats.intervals import pieces, without_overlap
+from airsift.formats.tiers import LABEL, MUSIC, OWN_LABEL, tiers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,21 +56,17 @@ def _plain(text: str) -> str:
 def _captions(segments: Segments, escaped: Callable[[str], str]) -> webvtt.WebVTT:
     from webvtt import Caption, WebVTT
 
+    tiers = {tier.name: tier.intervals for tier in tiers_of(segments, _PER_S, voices_apart=False)}
+    songs = tiers.get(MUSIC, [])
+    captions = []
     # Players show one cue at a time.
-    intervals = without_overlap(in_ticks(segments, _PER_S, segments.duration_s))
-    return WebVTT(
-        captions=[
-            Caption(
-                _time(each.start),
-                _time(each.end),
-                [
-                    escaped(text)
-                    for text in (label_and_voice(each.item), *songs_in(segments, each.item))
-                ],
-            )
-            for each in intervals
-        ]
-    )
+    for cue in pieces([*without_overlap(tiers[LABEL]), *tiers.get(OWN_LABEL, ())]):
+        here = [each.item for each in songs if each.start < cue.end and cue.start < each.end]
+        texts = dict.fromkeys(mark.text for mark in (*cue.item, *here))
+        # A blank line would end the cue.
+        lines = [escaped(text) for text in texts if text.strip()] or [""]
+        captions.append(Caption(_time(cue.start), _time(cue.end), lines))
+    return WebVTT(captions=captions)
 
 
 def _time(ticks: int) -> str:
