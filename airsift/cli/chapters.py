@@ -46,6 +46,8 @@ _BY_SUFFIX = {
     ".psc": ChapterFormat.podlove,
     ".xml": ChapterFormat.podlove,
 }
+
+
 def chapters(
     episodes: Annotated[
         list[Path] | None,
