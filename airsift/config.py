@@ -1,7 +1,8 @@
 """Configuration: the keys of configs/default.toml, overridden by three layers.
 
-The layers are a configuration file, ``--set a.b=c``, and the environment (``AIRSIFT_A__B=c``);
-later ones win. Facts about a model are in the model file and cannot be configured.
+The layers are a configuration file, the environment (``AIRSIFT_A__B=c``), and ``--set a.b=c``;
+later ones win, so that what somebody types counts. Facts about a model are in the model file and
+cannot be configured.
 
 A relative path in a configuration file is relative to that file's folder; in ``--set`` or the
 environment, to the working directory. ``~`` is the home directory.
@@ -234,13 +235,13 @@ def load(
     layers: list[tuple[str, JsonObject]] = [(DEFAULT_LAYER, defaults())]
     if path is not None:
         layers.append((str(path), _in_folder(path, _read(path))))
-    form = "section.key=value, as in smoothing.change_cost=4"
-    layers += [("--set", _nest(*parse_assignment(text, form, texts))) for text in sets]
     variables = os.environ if environ is None else environ
     for name in sorted(variables):
         if name.startswith(PREFIX):
             key = name.removeprefix(PREFIX).lower().replace("__", ".")
             layers.append((name, _nest(key, _value(variables[name], key in texts))))
+    form = "section.key=value, as in smoothing.change_cost=4"
+    layers += [("--set", _nest(*parse_assignment(text, form, texts))) for text in sets]
     layers += [("config", _nest(*pair)) for pair in flatten(values or {})]
     merged: JsonObject = {}
     origins: dict[str, str] = {}

@@ -27,7 +27,7 @@ from airsift.cli.everywhere import PANEL  # noqa: E402
 from airsift.cli.exit_codes import ExitCode, meaning_of  # noqa: E402
 
 _ENVIRONMENT = {
-    "AIRSIFT_SECTION__KEY": "A value of the configuration, over files and --set.",
+    "AIRSIFT_SECTION__KEY": "A value of the configuration, over files; --set is over both.",
     "XDG_CONFIG_HOME, XDG_CACHE_HOME": "Where airsift/airsift.toml and the cache are looked for.",
     "NO_COLOR, FORCE_COLOR": "No colours, or colours in a pipe too.",
 }

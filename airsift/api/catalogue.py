@@ -190,6 +190,35 @@ class Catalogue:
             new = replace(new, recording=copied.recording)
         return _shown(catalogue.add_landmarks(landmarks, new))
 
+    def rename(
+        self,
+        track: str,
+        *,
+        title: str | None = None,
+        artist: str | None = None,
+        album: str | None = None,
+    ) -> Track:
+        """Give a track another title, artist or album; None leaves one as it is.
+
+        Parameters
+        ----------
+        track : str
+            Its key.
+        title, artist, album : str, optional
+            The new names. Matches have them from then on, in every process.
+
+        Returns
+        -------
+        Track
+            As it is stored.
+
+        Raises
+        ------
+        AirsiftError
+            The key is unknown, a text cannot be stored, or another process is writing.
+        """
+        return _shown(self._opened().rename(track, title=title, artist=artist, album=album))
+
     def remove(self, *tracks: str) -> None:
         """Remove tracks by their keys.
 

@@ -6,6 +6,7 @@ a text, so that no program computes it; CSV has no types, see `stream.lines.to_c
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, tzinfo
 from importlib.util import find_spec
 from io import BytesIO
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from airsift.reports.tables import Table, Value
 
 _MAX_ROWS = 1_048_576  # of a sheet of XLSX, with the header
-_MAX_TEXT = 32_767  # characters of a cell
+_MAX_TEXT = 32_767  # characters of a cell, in UTF-16
+# What XML does not have, besides control codes: one of them makes a workbook unreadable.
+_NOT_XML = re.compile("[\ud800-\udfff\ufffe\uffff]")
 _EXTRA = {"xlsx": "openpyxl", "parquet": "pyarrow"}
 _WIDTHS = {Kind.text: 24, Kind.time: 19, Kind.number: 12, Kind.integer: 8, Kind.flag: 8}
 
@@ -116,10 +119,16 @@ def _cell(sheet: Any, value: Value) -> Any:
         cell.number_format = "yyyy-mm-dd hh:mm:ss"
         return cell
     if isinstance(value, str):
-        cell = WriteOnlyCell(sheet, without_codes(value)[:_MAX_TEXT])
+        cell = WriteOnlyCell(sheet, _text_of(value))
         cell.data_type = "s"  # else a text that begins with "=" is a formula
         return cell
     return value
+
+
+def _text_of(value: str) -> str:
+    """Return a text as a cell of XLSX can hold it."""
+    text = _NOT_XML.sub("\N{REPLACEMENT CHARACTER}", without_codes(value))
+    return text.encode("utf-16-le")[: 2 * _MAX_TEXT].decode("utf-16-le", "ignore")
 
 
 def _storable(value: Value) -> Value:

@@ -148,6 +148,10 @@ async def started(arguments: Sequence[str]) -> AsyncIterator[asyncio.subprocess.
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+            for pipe in (process.stdout, process.stderr):  # so that they are closed with it
+                with contextlib.suppress(RuntimeError):  # who read it has not noticed yet
+                    if pipe is not None:
+                        await pipe.read()
 
 
 async def run(arguments: Sequence[str], within_s: float) -> tuple[int, bytes, list[str]]:

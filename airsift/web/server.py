@@ -113,6 +113,9 @@ def serving(
         try:
             loop.run_until_complete(server.serve(sockets=[listening]))
         finally:
+            # What a browser still waits for was cancelled, and ends the process that works on it.
+            if left := asyncio.all_tasks(loop):
+                loop.run_until_complete(asyncio.wait(left, timeout=_START_S))
             loop.run_until_complete(loop.shutdown_asyncgens())
             loop.run_until_complete(loop.shutdown_default_executor())
             loop.close()

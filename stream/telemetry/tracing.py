@@ -196,6 +196,10 @@ class Tracing(Observer):
         self._step = None
         self._stations.clear()
 
+    def export(self) -> None:
+        """Send what has been recorded; wait until the collector has it, or is away."""
+        self._provider.force_flush()
+
     def close(self) -> None:
         """Send what has been recorded, as far as the collector takes it in time, and end."""
         ending = threading.Thread(target=self._provider.shutdown, name="tracing", daemon=True)

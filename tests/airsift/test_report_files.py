@@ -10,13 +10,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airsift.cli.report import csv_of
 from airsift.reports.clips import Clips
 from airsift.reports.page import page_of
-from airsift.reports.tables import Part, as_object, table_of
+from airsift.reports.tables import Column, Kind, Part, Table, as_object, table_of
 from fingerprint.repeats.store import Store, folder_of
 from stream.clips.songs import song_clip_of
 from stream.lines import to_cell
@@ -103,6 +103,24 @@ def test_xlsx_has_texts_where_formulas_would_be(report):
     assert {row["title"] for row in rows} >= {FORMULA, "Warm Ink"}
     assert rows[0]["begin"].isoformat() == "2026-11-27T23:58:20"
     assert sum(row["under_speech_s"] for row in rows) == 50
+
+
+@given(st.text(max_size=30), st.sampled_from(["", "\uffff", "\ud800", "\v", "=1+1", "😀" * 20_000]))
+@settings(deadline=None, max_examples=30)
+@pytest.mark.slow
+def test_any_text_leaves_a_workbook_readable(text, odd):
+    openpyxl = pytest.importorskip("openpyxl")
+    from airsift.reports.spreadsheets import xlsx_of
+
+    rows = [(text + odd,), (odd + text,)]
+    data = xlsx_of([Table("odd", (Column("text", Kind.text),), rows)])
+    cells = openpyxl.load_workbook(io.BytesIO(data))["odd"]["A"][1:]
+    for (given_text,), cell in zip(rows, cells, strict=True):
+        found = cell.value or ""
+        assert cell.data_type != "f"
+        assert len(found.encode("utf-16-le")) <= 2 * 32_767
+        changed = [a for a, b in zip(given_text, found, strict=False) if b not in (a, "\ufffd")]
+        assert not changed
 
 
 @pytest.mark.slow

@@ -16,25 +16,18 @@ from stream.kafka.client.sink import KafkaSink
 from stream.kafka.client.source import KafkaSource
 from stream.kafka.client.transactions import Transactions
 from stream.kafka.codec.message import encode
-from stream.load import Load
 from stream.runner import Stop, run_source
 from stream.telemetry.observer import NullObserver
 from tests.integration.source_reader import read_all
-from tests.stream.doubles import snapshot as snapshot_at
+from tests.stream.doubles import PipelineDouble
 
 STATIONS, SECONDS, RATE = ("a", "b"), 60, 16000
 ITERATIONS = 500  # in which something came
 GUARD_S = 250.0
 
 
-class Seconds:
+class Seconds(PipelineDouble):
     """A pipeline that reports the loudness of each second, and knows its position."""
-
-    rate = RATE
-
-    def __init__(self):
-        self.sessions = {}
-        self.load = Load()
 
     def push(self, chunks, *, last=False):
         events = []
@@ -45,18 +38,6 @@ class Seconds:
                 events.append(Decision(*place, loudness, 1 - loudness))
                 self.sessions[chunk.station] = chunk.end
         return events
-
-    def snapshot(self, station):
-        return snapshot_at(self.sessions.get(station, 0))
-
-    def restore(self, station, snapshot):
-        self.sessions[station] = snapshot.oldest
-
-    def end_alarms(self, stations):
-        return []
-
-    def forget(self, station):
-        self.sessions.pop(station, None)
 
 
 def send_seconds(sender, topic, seconds):

@@ -29,28 +29,15 @@ RATE = 16000
 # The command line with a pipeline that emits one event per chunk, so that no network is loaded.
 SIMPLE = """
 import sys
-from types import SimpleNamespace
 from airsift import build
 from airsift.cli.app import main
 from stream.events import Decision
-from stream.load import Load
-from tests.stream.doubles import snapshot
+from tests.stream.doubles import PipelineDouble
 
-class Simple:
-    rate = 16000
-    load, levels, alarms, queries_skipped, sessions = Load(), None, None, {}, {}
-    def __init__(self):
-        self.counts, self.ends = {}, {}
-        self.clock, self.align = SimpleNamespace(drifts_ppm=list), SimpleNamespace()
-    def push(self, chunks, last=False):
-        self.ends |= {chunk.station: chunk.end for chunk in chunks}
+class Simple(PipelineDouble):
+    def push(self, chunks, *, last=False):
+        super().push(chunks)
         return [Decision(c.station, c.start, c.end, c.rate, None, 0.5, 0.5) for c in chunks]
-    def snapshot(self, station):
-        return snapshot(self.ends[station])
-    def restore(self, station, snapshot):
-        pass
-    def forget(self, station):
-        pass
 
 build.build_pipeline = lambda *args, **named: Simple()
 build.model_rate = lambda config: 16000

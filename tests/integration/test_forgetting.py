@@ -23,29 +23,22 @@ RATE = 16000
 # A worker that forgets after two seconds, and whose pipeline prints its input.
 WORKER = """
 import sys
-from stream.load import Load
 from stream.runner import stop_on_signals
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.faust.worker import Worker
-from tests.stream.doubles import snapshot
+from tests.stream.doubles import PipelineDouble
 
-class Told:
-    rate = 16000
-    load = Load()
-    def __init__(self):
-        self.ends = {}
-    def push(self, chunks):
+class Told(PipelineDouble):
+    def push(self, chunks, *, last=False):
+        super().push(chunks)
         for chunk in chunks:
-            self.ends[chunk.station] = chunk.end
             print(chunk.ends or "received", chunk.station, chunk.start, flush=True)
         return []
-    def snapshot(self, station):
-        return snapshot(self.ends[station])
-    def restore(self, station, snapshot):
-        print("resumed", station, snapshot.oldest, flush=True)
-    def end_alarms(self, stations):
-        return []
+    def restore(self, station, stored):
+        super().restore(station, stored)
+        print("resumed", station, stored.oldest, flush=True)
     def forget(self, station):
+        super().forget(station)
         print("forgot", station, 0, flush=True)
 
 settings = KafkaSettings.model_validate_json(sys.argv[1])

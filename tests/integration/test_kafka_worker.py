@@ -17,28 +17,19 @@ from stream.kafka.settings import KafkaSettings
 # A pipeline that ignores its input, in a worker that gets stuck at its second message.
 STALLING = """
 import asyncio, sys, threading
-from stream.load import Load
 from stream.runner import Stop
 from stream.kafka.faust.consumer import FaustConsumer
 from stream.kafka.settings import KafkaSettings
 from stream.kafka.faust.worker import Worker
-from stream.snapshot import StoredSnapshot
+from tests.stream.doubles import PipelineDouble
 
-class Deaf:
-    rate = 16000
-    load = Load()
+class Deaf(PipelineDouble):
     pushes = 0
-    def push(self, chunks):
+    def push(self, chunks, *, last=False):
         self.pushes += len(chunks)
         if self.pushes > 1 and sys.argv[2] == "a blocked call":
             threading.Event().wait()
         return []
-    def snapshot(self, station):
-        return StoredSnapshot(b"{}", 0)
-    def restore(self, station, snapshot):
-        pass
-    def forget(self, station):
-        pass
 
 async def stuck(self, stream):
     async for event in stream.noack().events():

@@ -16,37 +16,27 @@ from stream.kafka.client.producer import Producer
 from stream.kafka.client.sink import KafkaSink
 from stream.kafka.client.source import KafkaSource
 from stream.kafka.codec.message import encode
-from stream.load import Load
 from stream.runner import Stop, run_source
-from stream.stages.clock import Clock
 from stream.telemetry.observer import Observer
 from stream.telemetry.telemetry import Telemetry
-from tests.stream.doubles import snapshot
+from tests.stream.doubles import PipelineDouble
 
 RATE = 16000
 MESSAGES = 60
 
 
-class Stopping:
-    """In place of a pipeline: counts what comes, until everything has."""
+class Stopping(PipelineDouble):
+    """Counts what comes, until everything has; it knows of no station."""
 
     def __init__(self, stop: Stop) -> None:
-        self.clock, self.load = Clock(), Load()
-        self.levels = self.alarms = None
-        self.sessions = {}
-        self.counts, self.queries_skipped = {"chunks": 0}, {}
+        super().__init__()
+        self.counts = {"chunks": 0}
         self.stop = stop
 
     def push(self, chunks, *, last=False):
         self.counts["chunks"] += len(chunks)
         if self.counts["chunks"] == MESSAGES:
             self.stop.request()
-        return []
-
-    def snapshot(self, station):
-        return snapshot(0)
-
-    def end_alarms(self, stations):
         return []
 
 

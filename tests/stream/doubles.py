@@ -1,15 +1,21 @@
-"""A classifier, its settings and snapshots that stand in for the real ones."""
+"""A classifier, its settings, snapshots and a pipeline that stand in for the real ones."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from model.spec import ModelSpec
 from model.units import Array
+from stream.audio import AudioChunk
+from stream.events import Event
 from stream.lines import to_json_bytes
+from stream.load import Load
 from stream.snapshot import StoredSnapshot
+from stream.stages.clock import Clock
 from stream.stages.smooth import SmoothSettings
 
 RATE = 16_000
@@ -79,3 +85,44 @@ def snapshot(oldest: int, **more: Any) -> StoredSnapshot:
         "smooth": None, "identify": None, "work": None, "repeats": None, "alarms": None, **more,
     }  # fmt: skip
     return StoredSnapshot(to_json_bytes(fields), oldest)
+
+
+class PipelineDouble:
+    """In place of a pipeline: it knows where its stations end, and publishes nothing.
+
+    It has what drivers and telemetry ask of one. A test says in `push` what else becomes of audio.
+
+    Attributes
+    ----------
+    sessions : dict of str to int
+        The sample behind the last of each station.
+    """
+
+    rate = RATE
+    levels = alarms = None
+
+    def __init__(self) -> None:
+        self.clock, self.load, self.align = Clock(), Load(), SimpleNamespace()
+        self.sessions: dict[str, int] = {}
+        self.counts: dict[str, int] = {}
+        self.queries_skipped: dict[str, int] = {}
+
+    def push(self, chunks: Sequence[AudioChunk], *, last: bool = False) -> list[Event]:
+        """Take audio; return the events that follow."""
+        del last
+        self.sessions |= {chunk.station: chunk.end for chunk in chunks}
+        return []
+
+    def snapshot(self, station: str) -> StoredSnapshot:
+        return snapshot(self.sessions.get(station, 0))
+
+    def restore(self, station: str, stored: StoredSnapshot) -> None:
+        self.sessions[station] = stored.oldest
+
+    def end_alarms(self, stations: Sequence[str]) -> list[Event]:
+        """Return that there were no alarms."""
+        del stations
+        return []
+
+    def forget(self, station: str) -> None:
+        self.sessions.pop(station, None)

@@ -47,15 +47,15 @@ def test_later_layers_win_and_are_named(tmp_path):
     loaded = config.load(
         path,
         ["smoothing.change_cost=0.8", "file.chunk_s=6", "model.path=a b.pt"],
-        {"AIRSIFT_FILE__CHUNK_S": "7", "OTHER": "x"},
+        {"AIRSIFT_FILE__CHUNK_S": "7", "AIRSIFT_SMOOTHING__SPEECH_LEVEL": "0.4", "OTHER": "x"},
     )
-    assert loaded.config.smoothing.speech_level == 0.3
+    assert loaded.config.smoothing.speech_level == 0.4
     assert loaded.config.smoothing.change_cost == 0.8
-    assert loaded.config.file.chunk_s == 7
+    assert loaded.config.file.chunk_s == 6
     assert loaded.config.model.path == "a b.pt"
-    assert loaded.origins["smoothing.speech_level"] == str(path)
+    assert loaded.origins["smoothing.speech_level"] == "AIRSIFT_SMOOTHING__SPEECH_LEVEL"
     assert loaded.origins["smoothing.change_cost"] == "--set"
-    assert loaded.origins["file.chunk_s"] == "AIRSIFT_FILE__CHUNK_S"
+    assert loaded.origins["file.chunk_s"] == "--set"
     assert loaded.origins["model.threads"] == "default.toml"
 
 
@@ -157,7 +157,7 @@ def test_a_key_that_is_a_table_by_mistake_is_named(tmp_path):
 
 def test_every_key_that_names_a_file_is_known_as_one():
     values = dict(config.flatten(config.load(environ={}).config.model_dump()))
-    paths = {key for key in values if config._is_path("x", key)}
+    paths = {key for key in values if config.is_path("x", key)}
     # An address may be a file.
     named = r"(path|file|catalogue|folder|^database\.url|^alarms\.stations)$"
     assert {key for key in values if re.search(named, key)} == paths

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from airsift.errors import BrokerError
 from stream.audio import AudioChunk
-from stream.load import Load
+from stream.events import Event
 from stream.runner import Stop, run_source
 from stream.snapshot import StoredSnapshot
 from stream.sources.base import Lost, Resumed, SelectiveSource, Source, SourceItem
@@ -26,7 +26,7 @@ from stream.stations.entry import StationEntry, read_stations
 from stream.stations.source import KafkaStations, StationsSource
 from stream.testing import ListSink
 from tests.examples import examples
-from tests.stream.doubles import snapshot
+from tests.stream.doubles import PipelineDouble, snapshot
 from tests.waiting import wait_until
 
 RATE = 8_000
@@ -296,35 +296,21 @@ def test_a_broken_broker_is_its_own_stations_affair(
     assert caplog.text.count("no audio of far") == 1
 
 
-class Sessions:
+class Sessions(PipelineDouble):
     """A pipeline that knows its stations, and what ended."""
 
-    rate = RATE
-
     def __init__(self, topic: Topic) -> None:
-        self.topic = topic
-        self.load, self.sessions, self.ended = Load(), dict[str, int](), list[str]()
+        super().__init__()
+        self.topic, self.ended = topic, list[str]()
 
-    def push(self, chunks: list[AudioChunk], *, last: bool = False) -> list[object]:
+    def push(self, chunks: Sequence[AudioChunk], *, last: bool = False) -> list[Event]:
+        super().push(chunks)
         for chunk in chunks:
-            self.sessions[chunk.station] = chunk.end
             self.ended += [chunk.station] * bool(chunk.ends)
             self.topic.processed.add(chunk.gap_reason)
         if last:
             self.ended += list(self.sessions)
         return []
-
-    def end_alarms(self, stations: list[str]) -> list[object]:
-        return []
-
-    def snapshot(self, station: str) -> StoredSnapshot:
-        return snapshot(self.sessions[station])
-
-    def restore(self, station: str, stored: StoredSnapshot) -> None:
-        self.sessions[station] = stored.oldest
-
-    def forget(self, station: str) -> None:
-        self.sessions.pop(station, None)
 
 
 def test_a_stop_ends_what_cannot_be_resumed_and_nothing_else(tmp_path: Path) -> None:

@@ -6,10 +6,6 @@ import { drawRibbon, RIBBON_MS } from "./draw.js";
 import { Groups } from "./groups.js";
 
 const BUDGET_MS = 5; // of a frame of 16 ms
-// While the page scrolls, what is drawn already is brought up to date once in this time: a change of
-// a tile costs a layout and a paint, and the tiles that come into sight need those.
-const SCROLL_UPDATE_MS = 1000;
-const SCROLL_END_MS = 150; // without a scroll event, after which the page stands
 const SILENT_S = 30;
 const FLOOR_DB = -60;
 const FILTERS = [
@@ -42,7 +38,6 @@ class Tile {
     this.dirty = true; // its texts may have changed
     this.isNew = true; // its ribbon is not drawn
     this.drawnHead = -1;
-    this.drawnAt = 0;
     this.name = el("h2", { text: view.name, title: view.name });
     this.since = el("span", { class: "since" });
     this.label = el("span", { class: "label" });
@@ -81,7 +76,6 @@ class Tile {
   draw(at) {
     const { view } = this;
     const head = view.shownHead(at);
-    this.drawnAt = at;
     if (this.dirty || Math.floor(head / 1000) !== this.second) this.write(head);
     const { size } = this;
     if (!size.width) {
@@ -150,7 +144,6 @@ export function wall(main, query) {
   let words = sessionStorage.getItem("words") || "";
   let turn = 0;
   let frame = 0;
-  let scrolledAt = -Infinity;
   const groups = new Groups(query.get("group"), () => {
     count();
     sift();
@@ -257,8 +250,7 @@ export function wall(main, query) {
 
   function work(at) {
     frame = requestAnimationFrame(work);
-    const isScrolling = at - scrolledAt < SCROLL_END_MS;
-    const list = isScrolling ? [...seen].filter((tile) => tile.isNew || at - tile.drawnAt > SCROLL_UPDATE_MS) : [...seen];
+    const list = [...seen];
     const begun = performance.now();
     for (let n = 0; n < list.length; n++) {
       list[(turn + n) % list.length].draw(at);
@@ -285,8 +277,6 @@ export function wall(main, query) {
   place();
   count();
   sift();
-  const scrolled = () => (scrolledAt = performance.now());
-  addEventListener("scroll", scrolled, { passive: true });
   frame = requestAnimationFrame(work);
 
   function move(key) {
@@ -317,7 +307,6 @@ export function wall(main, query) {
     },
     close() {
       stop();
-      removeEventListener("scroll", scrolled);
       cancelAnimationFrame(frame);
       observer.disconnect();
       resized.disconnect();

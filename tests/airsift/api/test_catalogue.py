@@ -51,6 +51,11 @@ def test_it_is_a_collection_of_tracks(catalogue: airsift.Catalogue) -> None:
     assert catalogue["2"].title == "No. 2"
     with pytest.raises(KeyError, match="x"):
         catalogue["x"]
+    renamed = catalogue.rename("2", title="Two", artist="Abel")
+    assert renamed == catalogue["2"]
+    assert (renamed.title, renamed.artist) == ("Two", "Abel")
+    with pytest.raises(airsift.AirsiftError, match="x"):
+        catalogue.rename("x", title="y")
     catalogue.remove("0", "2")
     assert len(catalogue) == 1
     with pytest.raises(airsift.AirsiftError, match="x"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import time
 from collections.abc import Iterator
@@ -417,6 +419,33 @@ def test_reports_are_made_shown_and_saved(history: Base, tmp_path: Path) -> None
             assert (status, word in answer["error"]) == (422, True), answer
             assert "--" not in answer["error"]
         assert client.status("/api/reports/none") == 404
+
+
+def children() -> list[str]:
+    """Return the processes that this one has started, as far as they run `airsift`."""
+    found = []
+    for path in Path("/proc/self/task").glob("*/children"):
+        for number in path.read_text().split():
+            with contextlib.suppress(OSError):
+                line = Path("/proc", number, "cmdline").read_bytes()
+                found += [line.decode()] if b"airsift\0report" in line else []
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.process
+@pytest.mark.parametrize("leaves", ["browser", "server"])
+def test_a_report_that_nobody_waits_for_is_not_made(history: Base, leaves: str) -> None:
+    with served(f"database.url={to_json(history.url)}", history=True) as client:
+        asking = http.client.HTTPConnection(client.host)
+        asking.request("POST", "/api/reports", json.dumps(DAY), JSON)
+        until(lambda: len(children()) == 1, 60)
+        if leaves == "browser":
+            asking.close()
+            until(lambda: not children(), 60)
+            assert send(client, "POST", "/api/reports", DAY | {"to": "no"})[0] == 400
+    assert children() == []
+    asking.close()
 
 
 def test_wrong_reports_are_refused_before_they_are_made(tmp_path: Path) -> None:
