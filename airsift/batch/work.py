@@ -94,6 +94,8 @@ def make_result(
     ------
     AirsiftError
         The networks or the catalogue cannot be opened.
+    OSError
+        `on_event` raised it, as where its reader has gone.
     """
     from airsift.api.engine import analyser_of, collected
 
@@ -111,16 +113,28 @@ def make_result(
     progress: Progress | None = None
     stop, warnings = stop or Stop(), list[str]()
     error: AirsiftError | OSError | None = None
+    not_taken: OSError | None = None
+
+    def give(event: Event) -> None:
+        nonlocal not_taken
+        try:
+            on_event(event)
+        except OSError as problem:  # of the output: no fault of the recording
+            not_taken = problem
+            raise
+
     try:
         with closing(open_input(name, config, stop, track)) as recording:
             try:
                 with watch(recording) as progress:
                     for event in analyser.events(recording, stop=stop, progress=advance):
                         events.append(event)
-                        on_event(event)
+                        give(event)
             finally:
                 warnings = [*recording.warnings]
     except (AirsiftError, OSError) as problem:
+        if problem is not_taken:
+            raise
         error = problem
     found = collected(events, label_of(name), end_s, warnings, analyser.versions)
     found.name = audio

@@ -22,6 +22,8 @@ from airsift.cli.common import (
 from airsift.cli.series import LatestOption, SeriesOption
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from airsift.config import Config
     from airsift.podcasts.chapters import Chapter
     from stream.runner import Stop
@@ -64,6 +66,10 @@ def chapters(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE|FOLDER", help="Where they are written."),
     ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace files that have other chapters in them."),
+    ] = False,
     write: Annotated[
         bool, typer.Option("--write", help="Write them into the audio files themselves.")
     ] = False,
@@ -104,13 +110,14 @@ def chapters(
 
     from stream.runner import stop_on_signals
 
+    def target_for(wanted: list[Path]) -> _Target:
+        return _Target(format, output, write, overwrite, wanted)
+
     with stop_on_signals() as stop:
         if series is None:
-            failed = _each_alone(episodes or [], settings, format, output, write, store, stop)
+            failed = _each_alone(episodes or [], settings, target_for, store, stop)
         else:
-            failed = _in_series(
-                series, episodes or [], settings, format, output, write, store, latest, stop
-            )
+            failed = _in_series(series, episodes or [], settings, target_for, store, latest, stop)
     if stop.requested:
         raise typer.Exit(130)
     if failed:
@@ -120,9 +127,7 @@ def chapters(
 def _each_alone(
     episodes: list[Path],
     settings: Config,
-    format_: ChapterFormat | None,
-    output: Path | None,
-    write: bool,
+    target_for: Callable[[list[Path]], _Target],
     store: Path | None,
     stop: Stop,
 ) -> bool:
@@ -135,7 +140,7 @@ def _each_alone(
     for problem in found.problems:
         complain(f"airsift: {problem}")
     failed = bool(found.failed)
-    target = _Target(format_, output, write, found.files)
+    target = target_for(found.files)
     names = catalogue_of(settings)
     made = cache(lambda: pipeline_of(settings))
     for path in found.files:
@@ -150,7 +155,8 @@ def _each_alone(
                 break
             failed |= bool(missing)
             if not missing:
-                target.write(path, series.chapters(path, settings.podcasts, names))
+                chapters = series.chapters(path, settings.podcasts, names)
+                failed |= not target.write(path, chapters)
     return failed
 
 
@@ -158,9 +164,7 @@ def _in_series(
     name: str,
     episodes: list[Path],
     settings: Config,
-    format_: ChapterFormat | None,
-    output: Path | None,
-    write: bool,
+    target_for: Callable[[list[Path]], _Target],
     store: Path | None,
     latest: int | None,
     stop: Stop,
@@ -173,7 +177,7 @@ def _in_series(
     there = {path.resolve() for path in others}
     others += [path for path in episodes if path.resolve() not in there]
     wanted = episodes or others
-    target = _Target(format_, output, write, wanted)
+    target = target_for(wanted)
     with store_of(store, settings, in_cache=True) as root:
         series = Series(found, root)
         missing = {path.resolve() for path in read_episodes(series, others, settings, stop)}
@@ -186,7 +190,7 @@ def _in_series(
                 break
             if path.resolve() not in missing:
                 of_episode = series.chapters(path, settings.podcasts, names, returning)
-                target.write(path, of_episode)
+                failed |= not target.write(path, of_episode)
     return failed or bool(missing)
 
 
@@ -200,7 +204,12 @@ class _Target:
     """
 
     def __init__(
-        self, format_: ChapterFormat | None, output: Path | None, write: bool, wanted: list[Path]
+        self,
+        format_: ChapterFormat | None,
+        output: Path | None,
+        write: bool,
+        overwrite: bool,
+        wanted: list[Path],
     ) -> None:
         from airsift.errors import ConfigError
         from airsift.podcasts.chapter_files import FORMATS
@@ -209,6 +218,7 @@ class _Target:
         self._folder: Path | None = None
         self._file: Path | None = None
         self._write = write
+        self._overwrite = overwrite
         if output is not None and len(wanted) == 1 and output.suffix and not output.is_dir():
             self._file = output
             if format_ is None:
@@ -255,8 +265,14 @@ class _Target:
                     "are to be written into it"
                 )
 
-    def write(self, path: Path, chapters: list[Chapter]) -> None:
-        """Write the chapters of an episode."""
+    def write(self, path: Path, chapters: list[Chapter]) -> bool:
+        """Write the chapters of an episode; return whether they are there now.
+
+        What is in a file may have been corrected by hand, so it is replaced on request alone.
+        """
+        from filecmp import cmp
+        from tempfile import TemporaryDirectory
+
         from airsift.files import write_whole
         from airsift.podcasts.chapter_files import FORMATS
         from airsift.podcasts.chapter_tags import write_chapters
@@ -264,17 +280,31 @@ class _Target:
         place = self._place(path)
         if place is not None:
             place.parent.mkdir(parents=True, exist_ok=True)
-        if self.format is ChapterFormat.audio:
-            assert place is not None
-            write_chapters(path, place, chapters)
-            return
-        text = FORMATS[self.format][0](chapters)
-        if place is not None:
-            write_whole(place, text.encode())
-            return
-        if self._several:
-            say(str(path))
-        put(text.rstrip("\n"))
+        if place is None:
+            text = FORMATS[self.format][0](chapters)
+            if self._several:
+                say(str(path))
+            put(text.rstrip("\n"))
+            return True
+
+        def make(file: Path) -> None:
+            if self.format is ChapterFormat.audio:
+                write_chapters(path, file, chapters)
+            else:
+                write_whole(file, FORMATS[self.format][0](chapters).encode())
+
+        if self._write or self._overwrite or not place.is_file():
+            make(place)
+            return True
+        with TemporaryDirectory(prefix=".airsift-", dir=place.parent) as folder:
+            make(Path(folder) / place.name)
+            is_same = cmp(Path(folder) / place.name, place, shallow=False)
+        if not is_same:
+            complain(
+                f"airsift: {place}: exists already, with other chapters; replace it with "
+                "--overwrite, or name another --output"
+            )
+        return is_same
 
     def _place(self, path: Path) -> Path | None:
         if self._write:

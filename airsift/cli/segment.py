@@ -39,7 +39,9 @@ def segment(
     output: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR|FILE",
+            "--output",
+            "-o",
+            metavar="FILE|FOLDER",
             help="A folder for a file of each recording, with the folders of the input; or the "
             "file of a single one. What is done is passed over when the command is given again.",
         ),
@@ -153,6 +155,8 @@ def _is_one(files: list[str]) -> bool:
 
 def _is_folder(output: str, files: list[str]) -> bool:
     """Return whether ``--output`` is a folder: it is one, ends with /, or is for several files."""
+    if not output:
+        raise typer.BadParameter("is empty: name a folder or a file", param_hint="--output")
     target = Path(output)
     if target.is_dir() or output.endswith("/"):
         return True
@@ -161,6 +165,12 @@ def _is_folder(output: str, files: list[str]) -> bool:
     if target.exists():
         raise typer.BadParameter(
             f"{output} is a file, and there are several recordings: name a folder",
+            param_hint="--output",
+        )
+    if target.suffix.lower() in {each.suffix.lower() for each in FORMATS.values()}:
+        raise typer.BadParameter(
+            f"{output} is the name of a file, and there are several recordings: name a folder, "
+            "or end its name with /",
             param_hint="--output",
         )
     return True

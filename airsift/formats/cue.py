@@ -9,7 +9,14 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from airsift.formats.intervals import in_ticks, without_overlap
-from airsift.formats.words import FormatError, audio_path, label_and_voice, name_of, title_of
+from airsift.formats.words import (
+    FormatError,
+    audio_path,
+    label_and_voice,
+    matches_in,
+    name_of,
+    title_of,
+)
 from stream.lines import one_line
 
 if TYPE_CHECKING:
@@ -80,12 +87,7 @@ def _names(segments: Segments, segment: Segment | None) -> list[str]:
 
 
 def _songs(segments: Segments, segment: Segment) -> list[Match]:
-    found = [
-        match
-        for match in segments.matches
-        if match.start_s < segment.end_s and segment.start_s < match.end_s
-    ]
-    return list({match.track: match for match in found}.values())
+    return list({match.track: match for match in matches_in(segments, segment)}.values())
 
 
 def _quoted(text: str) -> str:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from airsift.formats.intervals import pieces, without_overlap
-from airsift.formats.tiers import LABEL, MUSIC, OWN_LABEL, tiers_of
+from airsift.formats.intervals import Interval, pieces, without_overlap
+from airsift.formats.tiers import LABEL, OWN_LABEL, tiers_of
+from airsift.formats.words import matches_in, song_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,15 +58,25 @@ def _captions(segments: Segments, escaped: Callable[[str], str]) -> webvtt.WebVT
     from webvtt import Caption, WebVTT
 
     tiers = {tier.name: tier.intervals for tier in tiers_of(segments, _PER_S, voices_apart=False)}
-    songs = tiers.get(MUSIC, [])
+    lines = [
+        Interval(each.start, each.end, (each.item.text, matches_in(segments, each.item.of)))
+        for each in without_overlap(tiers[LABEL])
+    ]
+    lines += [
+        Interval(each.start, each.end, (each.item.text, [])) for each in tiers.get(OWN_LABEL, ())
+    ]
     captions = []
-    # Players show one cue at a time.
-    for cue in pieces([*without_overlap(tiers[LABEL]), *tiers.get(OWN_LABEL, ())]):
-        here = [each.item for each in songs if each.start < cue.end and cue.start < each.end]
-        texts = dict.fromkeys(mark.text for mark in (*cue.item, *here))
+    for cue in pieces(lines):  # players show one cue at a time
+        start_s, end_s = cue.start / _PER_S, cue.end / _PER_S
+        texts = [text for text, _ in cue.item] + [
+            song_of(match)
+            for _, matches in cue.item
+            for match in matches
+            if match.start_s < end_s and start_s < match.end_s
+        ]
         # A blank line would end the cue.
-        lines = [escaped(text) for text in texts if text.strip()] or [""]
-        captions.append(Caption(_time(cue.start), _time(cue.end), lines))
+        shown = [escaped(text) for text in dict.fromkeys(texts) if text.strip()] or [""]
+        captions.append(Caption(_time(cue.start), _time(cue.end), shown))
     return WebVTT(captions=captions)
 
 

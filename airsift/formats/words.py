@@ -39,15 +39,24 @@ def song_of(match: Match) -> str:
     return song(match.artist or "", match.title or "", match.track)
 
 
+def matches_in(segments: Segments, segment: Segment | Match) -> list[Match]:
+    """Return the matches that play in a segment, in their order.
+
+    Bounds of songs and of segments differ by some tenths of a second, so one that reaches into a
+    segment is not in it: half of the segment, or half of the song, must be common to both.
+    """
+    found = []
+    for match in segments.matches:
+        common_s = min(match.end_s, segment.end_s) - max(match.start_s, segment.start_s)
+        shorter_s = min(match.end_s - match.start_s, segment.end_s - segment.start_s)
+        if common_s > 0 and 2 * common_s >= shorter_s:
+            found.append(match)
+    return found
+
+
 def songs_in(segments: Segments, segment: Segment) -> list[str]:
-    """Return the songs that play in a segment, in their order, each once."""
-    return list(
-        dict.fromkeys(
-            song_of(match)
-            for match in segments.matches
-            if match.start_s < segment.end_s and segment.start_s < match.end_s
-        )
-    )
+    """Return the names of the songs that play in a segment, in their order, each once."""
+    return list(dict.fromkeys(map(song_of, matches_in(segments, segment))))
 
 
 def title_of(segments: Segments, segment: Segment) -> str:

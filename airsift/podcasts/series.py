@@ -158,6 +158,8 @@ class Series:
                 except (AirsiftError, OSError) as error:
                     failed.append(path)
                     message = str(error)
+                    if isinstance(error, OSError) and error.strerror:
+                        message = f"cannot be read ({error.strerror}); check that it is there"
                     warnings.append(message if str(path) in message else f"{path}: {message}")
                 for warning in warnings:
                     complain(warning)

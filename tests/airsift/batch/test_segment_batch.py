@@ -23,6 +23,7 @@ from airsift.batch.ledger import NAME
 from airsift.cli import segment_batch
 from airsift.cli.app import main
 from airsift.cli.batch_progress import BatchBar, Found
+from airsift.cli.common import load_config
 from airsift.cli.processes import each_in_processes
 from airsift.formats import FORMATS
 from stream.sinks.format import width_of
@@ -140,6 +141,22 @@ def test_results_that_cannot_stand_in_one_file_need_a_folder(shows: Path) -> Non
     file.write_bytes(b"mine")
     done = airsift("segment", shows, "--output", file)
     assert (done.returncode, file.read_bytes()) == (2, b"mine")
+    for name in ("all.csv", ""):
+        done = airsift("segment", shows, "--output", name)
+        assert (done.returncode, Path(name or "none").exists()) == (2, False)
+        assert "name a folder" in " ".join(done.stderr.split())
+
+
+def test_an_output_that_ends_ends_the_batch(shows: Path) -> None:
+    """A reader that has gone is no fault of a recording, which the next one would not have."""
+
+    def gone(event: object) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        work.make_result(
+            str(shows / "a.wav"), load_config(None, None), None, "jsonl", "a.wav", on_event=gone
+        )
 
 
 def test_a_file_is_replaced_on_request_alone(quick: list[str], shows: Path) -> None:

@@ -411,6 +411,20 @@ def test_a_missing_library_is_one_line(
     assert "\n" not in str(error.value)
 
 
+def test_a_song_is_named_where_it_plays_and_not_where_it_only_reaches() -> None:
+    bounds = [(0.0, 14.0, "speech"), (14.0, 54.0, "music"), (54.0, 69.4, "speech")]
+    found = airsift.Segments(
+        [airsift.Segment(*each, 0.9) for each in bounds],
+        name="talk.mp3",
+        duration_s=70.0,
+        matches=[airsift.Match(13.9, 54.1, "a", 9.5, 0.0, "Starfall")],
+    )
+    _, tracks = readers.read_cue(FORMATS["cue"].to_bytes(found))
+    assert [title for _, title in tracks][:3] == ["speech", "Starfall", "speech"]
+    rows = readers.read_srt(FORMATS["srt"].to_bytes(found))
+    assert [text for *_, text in rows] == ["speech", "music\nStarfall", "speech"]
+
+
 def test_texts_are_kept_but_for_what_a_format_cannot_hold() -> None:
     title = "a\nb 😀 <i>"
     segments = airsift.Segments(

@@ -149,6 +149,15 @@ def test_chapters_are_written_into_the_files(
     assert sorted(each.name for each in (tmp_path / "out").iterdir()) == [
         f"{path.stem}.chapters.json" for path in shelf
     ]
+    mine = tmp_path / "out" / f"{next(iter(shelf)).stem}.chapters.json"
+    written = mine.read_text()
+    mine.write_text("mine")
+    command = ("chapters", "--series", folder, "--store", store, "-o", tmp_path / "out")
+    done = airsift(*command)
+    assert (done.returncode, mine.read_text(), done.stderr.count("\n")) == (1, "mine", 1)
+    assert "replace it with --overwrite" in done.stderr
+    done = airsift(*command, "--overwrite")
+    assert (done.returncode, mine.read_text(), done.stderr) == (0, written, "")
     copy = tmp_path / "copy.mp3"
     path = next(iter(shelf))
     before = path.read_bytes()
@@ -156,6 +165,8 @@ def test_chapters_are_written_into_the_files(
     assert done.returncode == 0, done.stderr
     assert path.read_bytes() == before
     assert len(mutagen.id3.ID3(copy).getall("CHAP")) >= 3
+    done = airsift("chapters", path, "--series", folder, "--store", store, "-o", copy)
+    assert (done.returncode, done.stderr) == (0, "")  # the same again
     done = airsift("chapters", copy, "--series", folder, "--store", store, "--write")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -171,7 +182,7 @@ def test_chapters_are_written_into_the_files(
         (["a.mp3", "--output", "b.odd"], "its name says no format"),
         (["a.wav", "--write"], "only mp3, m4a"),
         (["a.mp3", "--output", "a.mp3"], "give --write"),
-        (["absent.mp3"], "absent.mp3"),
+        (["absent.mp3"], "absent.mp3: cannot be read (No such file or directory); check"),
         (["--series", "absent"], "neither a folder nor an address"),
     ],
 )
