@@ -82,8 +82,10 @@ class Published:
         """Return whether an event is published, or one that says the same of the same audio."""
         if event.id in self.ids:
             return True
-        is_labelled = isinstance(event, Segment | Labelled)
-        what = event.label if is_labelled else getattr(event, "track", "")
+        if isinstance(event, Segment | Labelled):
+            what: str = event.label
+        else:
+            what = getattr(event, "track", "")
         assert event.time is not None
         begin, end = event.time, event.time + (event.end - event.start) / event.rate
         spans = self.spans.get((event.kind, what), ())
