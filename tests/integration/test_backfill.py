@@ -15,9 +15,10 @@ from airsift import config
 from airsift.build import build_pipeline
 from airsift.cli.app import make_app
 from airsift.errors import BrokerError, ConfigError
+from model.weights import VOICE_WEIGHTS
 from stream.audio import AudioChunk
 from stream.demo.catalogue import build_catalogue
-from stream.events import Segment
+from stream.events import Labelled, Segment
 from stream.kafka.client import past
 from stream.kafka.client.backfill import KINDS, Published, backfill
 from stream.kafka.client.chunk_trace import trace_chunk
@@ -36,6 +37,9 @@ from tests.integration.source_reader import RATE, read_all
 SECONDS = 245
 DEMO = Path(__file__).parents[2] / "stream/demo/audio"
 CHUNK_S = 0.5
+OUTPUTS = ("decisions", "segments", "labels", "matches", "shares", "gaps")
+# The shipped network of voices, as one of labels of your own.
+OWN_LABELS = [f"model.labels_path={VOICE_WEIGHTS}", "model.voice=false"]
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +67,13 @@ def samples():
 def pipeline_of(tmp_path_factory):
     shelf = tmp_path_factory.mktemp("shelf") / "catalogue"
     build_catalogue(shelf)
-    loaded = config.load(sets=[f"identify.catalogue={shelf}"], environ={}).config
+    sets = [f"identify.catalogue={shelf}", *OWN_LABELS]
+    loaded = config.load(sets=sets, environ={}).config
 
     def make():
         return build_pipeline(loaded, reorder=True)
 
-    make.shelf = shelf
+    make.options = [word for each in sets for word in ("--set", each)]
     return make
 
 
@@ -127,7 +132,7 @@ def is_same(event, other):
 def again_on(settings, **topics):
     """Return the settings with other topics for events."""
     names = {kind: f"{name}.again" for kind, name in settings.topics.model_dump().items()
-             if kind in ("decisions", "segments", "matches", "shares", "gaps")}  # fmt: skip
+             if kind in OUTPUTS}  # fmt: skip
     changed = settings.topics.model_copy(update={**names, **topics})
     return settings.model_copy(update={"topics": changed})
 
@@ -164,7 +169,7 @@ def test_a_period_again_is_that_period_of_what_was_published(on_air, pipeline_of
     for event in named(found, True).values():
         assert [e for e in before.values() if is_same(event, e)]
     kinds = {event["schema"] for event in found.values()}
-    assert {"airsift.decision/1", "airsift.segment/1"} <= kinds
+    assert {"airsift.decision/1", "airsift.segment/1", "airsift.label/1"} <= kinds
     assert sum(done.published.values()) == len(found)
     assert done.unfinished == done.refused == 0
 
@@ -178,6 +183,7 @@ def test_nothing_doubles(on_air, pipeline_of):
     assert not done.published
     assert sum(done.there.values()) > 300
     assert done.there["match"] >= 4
+    assert done.there["label"] >= 4
     assert events_of(settings) == before
 
 
@@ -191,7 +197,7 @@ def test_what_is_missing_is_published(apache_kafka, samples, pipeline_of, on_air
         *("backfill", "--station", "radio"),
         *("--from", f"@{first_s}", "--until", f"@{first_s + SECONDS}"),
         *("--kafka", settings.bootstrap_servers),
-        *("--set", f"identify.catalogue={pipeline_of.shelf}"),
+        *pipeline_of.options,
     ]
     for kind, name in settings.topics.model_dump().items():
         arguments += ["--set", f"kafka.topics.{kind}={name}"]
@@ -230,7 +236,7 @@ def test_a_station_that_counts_anew_is_refused(apache_kafka, samples, pipeline_o
     # The same audio counted from 0, as by an encoder that has restarted.
     other = settings_of(apache_kafka)
     topics = other.topics.model_copy(update={k: v for k, v in settings.topics if k in
-             ("decisions", "segments", "matches", "shares", "gaps")})  # fmt: skip
+             OUTPUTS})  # fmt: skip
     other = other.model_copy(update={"topics": topics})
     ensure_topics(other, [topics.audio])
     with closing(Producer(other)) as producer:
@@ -342,6 +348,10 @@ def segment(start_s, end_s, label="music", *, final=True):
     return Segment("a", start_s * RATE, end_s * RATE, RATE, 1e9 + start_s, label, 0.9, final)
 
 
+def label(start_s, end_s, name="applause"):
+    return Labelled("a", start_s * RATE, end_s * RATE, RATE, 1e9 + start_s, name, 0.9, True)
+
+
 @pytest.mark.parametrize(
     ("event", "is_there"),
     [
@@ -351,10 +361,14 @@ def segment(start_s, end_s, label="music", *, final=True):
         (segment(5, 10), False),
         (segment(12, 18, "speech"), False),
         (segment(40, 50), False),  # there it is open
+        (label(12, 18), True),
+        (label(12, 18, "advert"), False),
+        (label(12, 18, "music"), False),  # there it is a segment
     ],
 )
 def test_what_says_the_same_of_the_same_audio_is_there(event, is_there):
-    assert published(segment(10, 20), segment(40, 45, final=False)).has(event) == is_there
+    there = published(segment(10, 20), segment(40, 45, final=False), label(10, 20))
+    assert there.has(event) == is_there
 
 
 @pytest.mark.parametrize("value", [None, b"", b"\0\0\0\0\1x", b"[]", b"{}", b'{"time": 1}'])

@@ -25,7 +25,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from airsift.errors import ConfigError
-from stream.events import Segment
+from stream.events import Labelled, Segment
 from stream.kafka.checkpoint.partition_reader import PartitionReader
 from stream.kafka.client.past import Period, read_period
 from stream.kafka.codec.event_message import unframed
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # Not levels, whose integrated loudness counts from midnight, and not repeats, which need days.
-KINDS = ("decision", "segment", "match", "share", "gap")
+KINDS = ("decision", "segment", "label", "match", "share", "gap")
 _SETTLE_S = 120.0  # of audio, until windows and labels no longer depend on where it begins
 _SAME_CLOCK_S = 1.0  # positions that differ by less are of one count: it follows its clock
 _FOREVER_MS = 2**62
@@ -82,7 +82,10 @@ class Published:
         """Return whether an event is published, or one that says the same of the same audio."""
         if event.id in self.ids:
             return True
-        what = event.label if isinstance(event, Segment) else getattr(event, "track", "")
+        if isinstance(event, Segment | Labelled):
+            what: str = event.label
+        else:
+            what = getattr(event, "track", "")
         assert event.time is not None
         begin, end = event.time, event.time + (event.end - event.start) / event.rate
         spans = self.spans.get((event.kind, what), ())
