@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airsift.formats.intervals import in_ticks
-from airsift.formats.words import label_and_voice, song_of
+from airsift.formats.tiers import tiers_of
 
 if TYPE_CHECKING:
     from airsift.api.results import Segments
@@ -17,16 +16,9 @@ _PER_S = 1_000_000  # Audacity writes six decimals
 
 
 def audacity(segments: Segments) -> str:
-    """Return a line for each segment, then one for each song."""
-    lines = [
-        (each.start, each.end, label_and_voice(each.item))
-        for each in in_ticks(segments, _PER_S, segments.duration_s)
-    ]
-    songs = [
-        (each.start, each.end, song_of(each.item))
-        for each in in_ticks(segments.matches, _PER_S, segments.duration_s)
-    ]
+    """Return a line for each segment, then for each label of your own, then for each song."""
     return "".join(
-        f"{start / _PER_S:.6f}\t{end / _PER_S:.6f}\t{text}\n"
-        for start, end, text in (*lines, *songs)
+        f"{each.start / _PER_S:.6f}\t{each.end / _PER_S:.6f}\t{each.item.text}\n"
+        for tier in tiers_of(segments, _PER_S, voices_apart=False)
+        for each in tier.intervals
     )

@@ -1,4 +1,4 @@
-"""EBUCore 1.10 (EBU Tech 3293): the recording, and each segment and each song as a part.
+"""EBUCore 1.10 (EBU Tech 3293): the recording; each segment, label of your own and song is a part.
 
 https://tech.ebu.ch/publications/tech3293
 """
@@ -9,22 +9,25 @@ from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from airsift import __version__
-from airsift.formats.intervals import in_ticks
-from airsift.formats.words import label_and_voice, label_of, name_of, song_of, stem_of
+from airsift.formats.tiers import LABEL, tiers_of
+from airsift.formats.words import label_of, name_of, stem_of
 from stream.lines import one_line
 
 if TYPE_CHECKING:
-    from airsift.api.results import Match, Segment, Segments
+    from airsift.api.results import Segments
+    from airsift.formats.tiers import Mark
 
 NAMESPACE = "urn:ebu:metadata-schema:ebucore"
 DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"
 VERSION = "1.10"
-SONG = "song"  # the type of parts that are songs; those of segments are their labels
+# Types of parts; those of segments are their labels.
+SONG = "song"
+OWN_LABEL = "own label"
 _PER_S = 1000
 
 
 def ebucore(segments: Segments) -> bytes:
-    """Return a document whose parts are the segments, then the songs, numbered from 1."""
+    """Return a document of numbered parts: segments, then labels of your own, then songs."""
     root = Element(
         "ebuCoreMain",
         {"xmlns": NAMESPACE, "xmlns:dc": DUBLIN_CORE, "version": VERSION},
@@ -33,16 +36,14 @@ def ebucore(segments: Segments) -> bytes:
     _title(core, stem_of(segments))
     _text(core, "identifier", "dc:identifier", name_of(segments), typeLabel="file")
     _duration(SubElement(SubElement(core, "format"), "duration"), _ticks(segments.duration_s))
-    labels = in_ticks(segments, _PER_S, segments.duration_s)
-    songs = in_ticks(segments.matches, _PER_S, segments.duration_s)
-    parts: list[tuple[int, int, Segment | Match]] = [(e.start, e.end, e.item) for e in labels]
-    parts += [(e.start, e.end, e.item) for e in songs]
-    for number, (start, end, item) in enumerate(parts, 1):
+    tiers = tiers_of(segments, _PER_S, voices_apart=False)
+    parts = [(tier.name, each) for tier in tiers for each in tier.intervals]
+    for number, (kind, each) in enumerate(parts, 1):
         part = SubElement(core, "part", partId=f"part-{number}", partNumber=f"{number}")
         part.attrib["partTotalNumber"] = f"{len(parts)}"
-        _describe(part, item)
-        _offset(SubElement(part, "partStartTime"), start)
-        _duration(SubElement(part, "partDuration"), end - start)
+        _describe(part, each.item, kind)
+        _offset(SubElement(part, "partStartTime"), each.start)
+        _duration(SubElement(part, "partDuration"), each.end - each.start)
     provider = SubElement(root, "metadataProvider")
     SubElement(
         SubElement(provider, "organisationDetails"), "organisationName"
@@ -52,16 +53,18 @@ def ebucore(segments: Segments) -> bytes:
     return found + b"\n"
 
 
-def _describe(part: Element, item: Segment | Match) -> None:
+def _describe(part: Element, mark: Mark, kind: str) -> None:
     from airsift.api.results import Match
 
+    item = mark.of
     if not isinstance(item, Match):
-        part.attrib |= {"partName": label_and_voice(item), "typeLabel": label_of(item)}
+        type_label = label_of(item) if kind == LABEL else OWN_LABEL
+        part.attrib |= {"partName": mark.text, "typeLabel": type_label}
         _text(part, "description", "dc:description", f"{item.score:.3f}", typeLabel="score")
         if item.voice:
             _text(part, "description", "dc:description", one_line(item.voice), typeLabel="voice")
         return
-    part.attrib |= {"partName": song_of(item), "typeLabel": SONG}
+    part.attrib |= {"partName": mark.text, "typeLabel": SONG}
     _title(part, one_line(item.title or item.track))
     if item.artist:
         creator = SubElement(SubElement(part, "creator"), "contactDetails")

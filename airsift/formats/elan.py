@@ -6,22 +6,19 @@ https://www.mpi.nl/tools/elan/EAF_Annotation_Format_3.0_and_ELAN.pdf
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from airsift.formats.intervals import in_layers, in_ticks
-from airsift.formats.words import label_of, song_of
+from airsift.formats.tiers import tiers_of
 from stream.lines import one_line, utf8
 
 if TYPE_CHECKING:
-    from airsift.api.results import Match, Segment, Segments
+    from airsift.api.results import Segments
     from airsift.formats.intervals import Interval
-
-    Item = TypeVar("Item", Segment, Match)
+    from airsift.formats.tiers import Mark
 
 _PER_S = 1000
 _TYPE = "default-lt"
@@ -31,7 +28,7 @@ _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 def elan(segments: Segments) -> bytes:
     """Return a document with the tier ``label``; ``voice``, ``own label`` and ``music`` if any.
 
-    Songs that overlap are in ``music``, ``music 2`` and so on: annotations of a tier cannot.
+    What overlaps is in ``music``, ``music 2`` and so on: annotations of a tier cannot.
     """
     root = Element(
         "ANNOTATION_DOCUMENT",
@@ -47,14 +44,9 @@ def elan(segments: Segments) -> bytes:
     header = SubElement(root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds")
     SubElement(header, "MEDIA_DESCRIPTOR", _media(segments.name))
     order = SubElement(root, "TIME_ORDER")
-    labels = in_ticks(segments, _PER_S, segments.duration_s)
-    voices = [each for each in labels if each.item.voice]
-    own = in_ticks(segments.labels, _PER_S, segments.duration_s)
-    songs = in_ticks(segments.matches, _PER_S, segments.duration_s)
-    _add(root, order, "label", in_layers(labels) or [[]], label_of)
-    _add(root, order, "voice", in_layers(voices), lambda each: one_line(each.voice or ""))
-    _add(root, order, "own label", in_layers(own), label_of)
-    _add(root, order, "music", in_layers(songs), song_of)
+    for tier in tiers_of(segments, _PER_S):
+        for name, layer in tier.layers():
+            _add(root, order, name, layer)
     SubElement(
         root,
         "LINGUISTIC_TYPE",
@@ -81,25 +73,17 @@ def _media(name: str) -> dict[str, str]:
     return {"MEDIA_URL": f"file:{path}", "MIME_TYPE": kind, "RELATIVE_MEDIA_URL": f"./{path}"}
 
 
-def _add(
-    root: Element,
-    order: Element,
-    name: str,
-    layers: Iterable[list[Interval[Item]]],
-    text_of: Callable[[Item], str],
-) -> None:
-    for number, layer in enumerate(layers, 1):
-        tier_id = f"{name} {number}" if number > 1 else name
-        tier = SubElement(root, "TIER", LINGUISTIC_TYPE_REF=_TYPE, TIER_ID=tier_id)
-        for each in layer:
-            first, last = (_slot(order, ticks) for ticks in (each.start, each.end))
-            annotation = SubElement(SubElement(tier, "ANNOTATION"), "ALIGNABLE_ANNOTATION")
-            annotation.attrib |= {
-                "ANNOTATION_ID": f"a{len(order) // 2}",
-                "TIME_SLOT_REF1": first,
-                "TIME_SLOT_REF2": last,
-            }
-            SubElement(annotation, "ANNOTATION_VALUE").text = text_of(each.item)
+def _add(root: Element, order: Element, name: str, layer: list[Interval[Mark]]) -> None:
+    tier = SubElement(root, "TIER", LINGUISTIC_TYPE_REF=_TYPE, TIER_ID=name)
+    for each in layer:
+        first, last = (_slot(order, ticks) for ticks in (each.start, each.end))
+        annotation = SubElement(SubElement(tier, "ANNOTATION"), "ALIGNABLE_ANNOTATION")
+        annotation.attrib |= {
+            "ANNOTATION_ID": f"a{len(order) // 2}",
+            "TIME_SLOT_REF1": first,
+            "TIME_SLOT_REF2": last,
+        }
+        SubElement(annotation, "ANNOTATION_VALUE").text = each.item.text
 
 
 def _slot(order: Element, ticks: int) -> str:

@@ -6,10 +6,11 @@ Rounding keeps the order, so what does not overlap in seconds does not overlap i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class Timed(Protocol):
@@ -21,7 +22,8 @@ class Timed(Protocol):
     def end_s(self) -> float: ...
 
 
-Item = TypeVar("Item", bound=Timed)
+Item = TypeVar("Item")
+TimedItem = TypeVar("TimedItem", bound=Timed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,7 @@ class Interval(Generic[Item]):
     ----------
     start, end : int >= 0
         Ticks from the recording's begin; ``start < end``.
-    item : Segment or Match
+    item
         What lies there.
     """
 
@@ -41,7 +43,9 @@ class Interval(Generic[Item]):
     item: Item
 
 
-def in_ticks(items: Iterable[Item], per_s: int, duration_s: float) -> list[Interval[Item]]:
+def in_ticks(
+    items: Iterable[TimedItem], per_s: int, duration_s: float
+) -> list[Interval[TimedItem]]:
     """Return items in ticks, ordered by their begin.
 
     What lies behind the recording's end is cut off, and what is left with no tick is left out.
@@ -68,7 +72,8 @@ def in_ticks(items: Iterable[Item], per_s: int, duration_s: float) -> list[Inter
 def in_layers(intervals: Iterable[Interval[Item]]) -> list[list[Interval[Item]]]:
     """Return intervals, ordered by their begin, in as few layers as hold them without overlap.
 
-    There is one for segments, which do not overlap. Songs overlap where one is faded into the next.
+    There is one for segments, which do not overlap. Songs overlap where one is faded into the next,
+    and labels of your own do as they like.
     """
     layers: list[list[Interval[Item]]] = []
     for each in intervals:
@@ -90,3 +95,21 @@ def without_overlap(intervals: Iterable[Interval[Item]]) -> list[Interval[Item]]
                 kept.append(Interval(before.start, each.start, before.item))
         kept.append(each)
     return kept
+
+
+def pieces(intervals: Sequence[Interval[Item]]) -> list[Interval[list[Item]]]:
+    """Return the time in which anything lies, divided at every begin and end.
+
+    Each piece has what lies in it, in the order in which it was given.
+    """
+    begins: dict[int, list[int]] = {}
+    for number, each in enumerate(intervals):
+        begins.setdefault(each.start, []).append(number)
+    found: list[Interval[list[Item]]] = []
+    here: list[int] = []
+    for start, end in pairwise(sorted({*begins, *(each.end for each in intervals)})):
+        here = [number for number in here if intervals[number].end > start]
+        here = sorted([*here, *begins.get(start, ())])
+        if here:
+            found.append(Interval(start, end, [intervals[number].item for number in here]))
+    return found

@@ -1,5 +1,7 @@
 """WebVTT and SubRip, by webvtt-py: a cue for each segment, with the songs in it.
 
+A label of your own is a line of its own: cues are divided where it begins and ends.
+
 WebVTT: https://www.w3.org/TR/webvtt1/. SubRip has no standard; it is what players agree on.
 """
 
@@ -8,8 +10,9 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from airsift.formats.intervals import in_ticks, without_overlap
-from airsift.formats.words import label_and_voice, songs_in
+from airsift.formats.intervals import Interval, pieces, without_overlap
+from airsift.formats.tiers import LABEL, OWN_LABEL, tiers_of
+from airsift.formats.words import matches_in, song_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,21 +57,27 @@ def _plain(text: str) -> str:
 def _captions(segments: Segments, escaped: Callable[[str], str]) -> webvtt.WebVTT:
     from webvtt import Caption, WebVTT
 
-    # Players show one cue at a time.
-    intervals = without_overlap(in_ticks(segments, _PER_S, segments.duration_s))
-    return WebVTT(
-        captions=[
-            Caption(
-                _time(each.start),
-                _time(each.end),
-                [
-                    escaped(text)
-                    for text in (label_and_voice(each.item), *songs_in(segments, each.item))
-                ],
-            )
-            for each in intervals
+    tiers = {tier.name: tier.intervals for tier in tiers_of(segments, _PER_S, voices_apart=False)}
+    lines = [
+        Interval(each.start, each.end, (each.item.text, matches_in(segments, each.item.of)))
+        for each in without_overlap(tiers[LABEL])
+    ]
+    lines += [
+        Interval(each.start, each.end, (each.item.text, [])) for each in tiers.get(OWN_LABEL, ())
+    ]
+    captions = []
+    for cue in pieces(lines):  # players show one cue at a time
+        start_s, end_s = cue.start / _PER_S, cue.end / _PER_S
+        texts = [text for text, _ in cue.item] + [
+            song_of(match)
+            for _, matches in cue.item
+            for match in matches
+            if match.start_s < end_s and start_s < match.end_s
         ]
-    )
+        # A blank line would end the cue.
+        shown = [escaped(text) for text in dict.fromkeys(texts) if text.strip()] or [""]
+        captions.append(Caption(_time(cue.start), _time(cue.end), shown))
+    return WebVTT(captions=captions)
 
 
 def _time(ticks: int) -> str:

@@ -1,4 +1,4 @@
-"""A table for people: segments, the songs in them, and the share of each label."""
+"""A table for people: segments, what else is in them, and the share of each label."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
 
 def table(segments: Segments) -> str:
-    """Return a heading, a line for each segment and each song in order of time, and the shares.
+    """Return a heading, lines in order of time, and the share of each label of segments.
 
-    Times have tenths of a second.
+    There is a line for each segment, each label of your own (with ``+``) and each song (with
+    ``>``). Times have tenths of a second.
     """
-    wide = max([len("speech_over_music"), *(width_of(label_of(each)) for each in segments)])
+    own = [(each, f"+ {label_of(each)}") for each in segments.labels]
+    texts = [*map(label_of, segments), *(text for _, text in own)]
+    wide = max([len("speech_over_music"), *map(width_of, texts)])
     rows = [
         (
             each.start_s,
@@ -30,11 +33,19 @@ def table(segments: Segments) -> str:
         for each in segments
     ]
     rows += [
-        (each.start_s, 1, f"{_times(each.start_s, each.end_s)}  > {song_of(each)}")
+        (
+            each.start_s,
+            1,
+            f"{_times(each.start_s, each.end_s)}  {padded(text, wide)}  {each.score:.2f}",
+        )
+        for each, text in own
+    ]
+    rows += [
+        (each.start_s, 2, f"{_times(each.start_s, each.end_s)}  > {song_of(each)}")
         for each in segments.matches
     ]
     lines = [f"{name_of(segments)}, {clock(segments.duration_s)}"]
-    if segments:
+    if segments or own:
         lines.append(f"{'start':>10}  {'end':>10}  {padded('label', wide)}  score voice")
     lines += [text.rstrip() for _, _, text in sorted(rows, key=lambda row: row[:2])]
     lines += [f"warning: {one_line(warning)}" for warning in segments.warnings]

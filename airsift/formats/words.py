@@ -39,7 +39,7 @@ def song_of(match: Match) -> str:
     return song(match.artist or "", match.title or "", match.track)
 
 
-def matches_in(segments: Segments, segment: Segment) -> list[Match]:
+def matches_in(segments: Segments, segment: Segment | Match) -> list[Match]:
     """Return the matches that play in a segment, in their order.
 
     Bounds of songs and of segments differ by some tenths of a second, so one that reaches into a

@@ -179,21 +179,22 @@ def read_m3u(data: bytes) -> list[tuple[float, float, str, str]]:
     return rows
 
 
-def read_json(data: bytes) -> list[Row]:
-    """Read the segments of the JSON document."""
-    return [(e["start_s"], e["end_s"], e["label"]) for e in json.loads(data)["segments"]]
+def read_json(data: bytes, part: str = "segments") -> list[Row]:
+    """Read the segments, or the labels, of the JSON document."""
+    return [(e["start_s"], e["end_s"], e["label"]) for e in json.loads(data)[part]]
 
 
-def read_rows(data: bytes) -> list[Row]:
-    """Read the segments of JSON lines."""
+def read_rows(data: bytes, kind: str = "segment") -> list[Row]:
+    """Read the segments, or the labels, of JSON lines."""
     rows = (json.loads(line) for line in data.splitlines())
-    return [(e["start_s"], e["end_s"], e["label"]) for e in rows if "label" in e]
+    found = [e for e in rows if e["schema"] == f"airsift.{kind}/1"]
+    return [(e["start_s"], e["end_s"], e["label"]) for e in found]
 
 
-def read_csv(data: bytes) -> list[Row]:
-    """Read the segments of the table with pandas."""
+def read_csv(data: bytes, kind: str = "segment") -> list[Row]:
+    """Read the segments, or the labels, of the table with pandas."""
     import pandas
 
     frame = pandas.read_csv(io.BytesIO(data), keep_default_na=False, dtype=str)
-    found = frame[frame["schema"] == "segment"]
+    found = frame[frame["schema"] == kind]
     return [(float(e.start_s), float(e.end_s), e.label) for e in found.itertuples()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import sys
 from itertools import pairwise
 from pathlib import Path
@@ -14,11 +15,14 @@ from hypothesis import strategies as st
 import airsift
 from airsift.formats import FORMATS
 from airsift.formats import cue as cue_sheets
+from airsift.formats.rows import events_of
 from airsift.formats.words import FormatError
+from stream.events import Labelled
 from stream.lines import one_line
 from tests.airsift.formats import readers
 
 LABELS = st.sampled_from(["speech", "music", "speech_over_music", "other"])
+OWN_LABELS = st.sampled_from(["applause", "advert", "a <b> & é"])
 ODD = st.sampled_from(
     ['a "quoted" name', "line\nbreak", "00:00:01.000 --> 00:00:02.000", "😀 👩‍👩‍👧", "\x00\x1b[31m",
      "<b>&amp;</b> ]]>", "NOTE", "\t", "{\\an8}up", "\ud800\udc80", "\ufffe", "=1+1", "مرحبا\u200f"]
@@ -30,7 +34,10 @@ CONTROL = [chr(code) for code in range(32) if chr(code) not in "\t\n\r"]
 
 @st.composite
 def recordings(draw: st.DrawFn, max_segments: int = 6) -> airsift.Segments:
-    """Draw a recording with gaps, songs that may overlap, and odd names; times in milliseconds."""
+    """Draw a recording with gaps, labels and songs that may overlap, and odd names.
+
+    Times are in milliseconds.
+    """
     segments, end = [], 0
     for _ in range(draw(st.integers(0, max_segments))):
         start = end + draw(st.sampled_from([0, 0, 0, 1, 700]))
@@ -51,11 +58,38 @@ def recordings(draw: st.DrawFn, max_segments: int = 6) -> airsift.Segments:
         )
     name = draw(st.one_of(st.just("talk.mp3"), TEXTS))
     matches.sort(key=lambda match: match.start_s)
-    return airsift.Segments(segments, name=name, duration_s=length / 1000, matches=matches)
+    found = airsift.Segments(segments, name=name, duration_s=length / 1000, matches=matches)
+    labels = []
+    for _ in range(draw(st.integers(0, 4))):
+        start = draw(st.integers(0, length - 1))
+        stop = draw(st.integers(start + 1, length))
+        labels.append((start / 1000, stop / 1000, draw(OWN_LABELS)))
+    return with_labels(found, *sorted(labels))
+
+
+def with_labels(segments: airsift.Segments, *rows: readers.Row) -> airsift.Segments:
+    """Return a recording with stretches of labels of your own, with a score of 0.9."""
+    found = segments.copy()
+    events = [
+        Labelled("a", round(start * 16e3), round(end * 16e3), 16000, None, text, 0.9, True)
+        for start, end, text in rows
+    ]
+    found.events = [*events_of(segments), *(event.to_dict() for event in events)] if rows else []
+    return found
 
 
 def labels_of(segments: airsift.Segments) -> list[readers.Row]:
     return [(each.start_s, each.end_s, each.label) for each in segments]
+
+
+def own_labels_of(segments: airsift.Segments) -> list[readers.Row]:
+    return sorted((each.start_s, each.end_s, each.label) for each in segments.labels)
+
+
+def of_tiers(tiers: readers.Tiers, name: str) -> list[readers.Row]:
+    """Return all rows with a text of ``name``, ``name 2`` and so on."""
+    found = [rows for tier, rows in tiers.items() if tier == name or tier.startswith(f"{name} ")]
+    return sorted(row for rows in found for row in rows if row[2])
 
 
 def songs_of(segments: airsift.Segments) -> list[tuple[float, float]]:
@@ -77,7 +111,7 @@ def filled(rows: list[readers.Row], end_s: float) -> list[readers.Row]:
     return [*found, (at, end_s, "")] if at < end_s else found
 
 
-EXAMPLE = airsift.Segments(
+PLAIN = airsift.Segments(
     [
         airsift.Segment(0.0, 12.5, "speech", 0.98, "female", 0.91),
         airsift.Segment(12.5, 100.25, "music", 0.9),
@@ -92,6 +126,7 @@ EXAMPLE = airsift.Segments(
         airsift.Match(55.0, 100.0, "b", 9.5, 0.0),
     ],
 )
+EXAMPLE = with_labels(PLAIN, (10.0, 20.5, "applause"), (20.0, 131.0, "advert"))
 LAW = settings(max_examples=40, deadline=None)
 
 
@@ -112,6 +147,7 @@ def test_praat_and_textgrid_read_every_tier(segments: airsift.Segments) -> None:
         voices = [(each.start_s, each.end_s, each.voice) for each in segments if each.voice]
         if voices:
             assert tiers["voice"] == filled(voices, segments.duration_s)
+        assert of_tiers(tiers, "own label") == own_labels_of(segments)
         songs = [
             row
             for name, rows in tiers.items()
@@ -132,6 +168,7 @@ def test_pympi_reads_every_tier(segments: airsift.Segments) -> None:
     assert tiers["label"] == labels_of(segments)
     voices = [(each.start_s, each.end_s, each.voice) for each in segments if each.voice]
     assert tiers.get("voice", []) == voices
+    assert of_tiers(tiers, "own label") == own_labels_of(segments)
     music = [rows for name, rows in tiers.items() if name.startswith("music")]
     assert sorted(row[:2] for rows in music for row in rows) == songs_of(segments)
     for rows in tiers.values():
@@ -152,14 +189,35 @@ def test_pandas_reads_rttm(segments: airsift.Segments) -> None:
 def test_srt_and_pysubs2_read_subtitles(segments: airsift.Segments) -> None:
     data = FORMATS["srt"].to_bytes(segments)
     for rows in (readers.read_srt(data), readers.read_with_pysubs2(data, "srt")):
-        assert spans(rows) == spans(labels_of(segments))
-        for (_, _, text), each in zip(rows, segments, strict=True):
-            assert text.splitlines()[0].startswith(each.label)
+        check_cues(rows, segments)
     assert FORMATS["vtt"].to_bytes(segments).startswith(b"WEBVTT\n")
     if any("-->" in f"{each.title} {each.artist}" for each in segments.matches):
         return  # pysubs2 takes any two times in a line for those of a cue
     web = readers.read_with_pysubs2(FORMATS["vtt"].to_bytes(segments), "vtt")
-    assert spans(web) == spans(labels_of(segments))
+    if not segments.labels:
+        assert spans(web) == spans(labels_of(segments))
+    check_cues(web, segments)
+
+
+def check_cues(rows: list[readers.Row], segments: airsift.Segments) -> None:
+    """Check that each moment of a recording shows what lies there, and only that."""
+    assert all(end <= start for (_, end, _), (start, _, _) in pairwise(rows))
+    edges = {edge for row in [*labels_of(segments), *own_labels_of(segments)] for edge in row[:2]}
+    for start, end in pairwise(sorted(edges)):
+        [text] = [text for first, last, text in rows if first <= start and end <= last] or [""]
+        lines = text.splitlines()
+        here = [each for each in segments if each.start_s <= start and end <= each.end_s]
+        own = [each for each in segments.labels if each.start_s <= start and end <= each.end_s]
+        assert len({each.label for each in own}) == sum(map(is_own_label, lines))
+        assert bool(lines) == bool(here or own)
+        if here:
+            assert lines[0].startswith(here[0].label)
+    assert edges >= {edge for row in rows for edge in row[:2]}
+
+
+def is_own_label(line: str) -> bool:
+    text = html.unescape(line)  # pysubs2 leaves that of WebVTT as it is
+    return text in ("applause", "advert") or (text.startswith("a ") and text.endswith("& é"))
 
 
 @given(recordings())
@@ -168,8 +226,10 @@ def test_srt_and_pysubs2_read_subtitles(segments: airsift.Segments) -> None:
 def test_labels_of_audacity(segments: airsift.Segments) -> None:
     rows = readers.read_audacity(FORMATS["audacity"].to_bytes(segments))
     n = len(segments)
+    own = own_labels_of(segments)
     assert spans(rows[:n]) == spans(labels_of(segments))
-    assert sorted(spans(rows[n:])) == songs_of(segments)
+    assert sorted(rows[n : n + len(own)]) == own
+    assert sorted(spans(rows[n + len(own) :])) == songs_of(segments)
 
 
 @given(recordings(max_segments=3))
@@ -180,6 +240,7 @@ def test_labels_of_audacity(segments: airsift.Segments) -> None:
 def test_jams_is_valid_and_read(segments: airsift.Segments) -> None:
     tiers = readers.read_jams(FORMATS["jams"].to_bytes(segments))
     assert tiers["label"] == labels_of(segments)
+    assert of_tiers(tiers, "own label") == own_labels_of(segments)
     assert sorted(spans(tiers.get("music", []))) == songs_of(segments)
 
 
@@ -190,7 +251,9 @@ def test_parts_of_ebucore(segments: airsift.Segments) -> None:
     rows = readers.read_ebucore(FORMATS["ebucore"].to_bytes(segments))
     n = len(segments)
     assert rows[:n] == labels_of(segments)
-    assert sorted(spans(rows[n:])) == songs_of(segments)
+    own = [row[:2] for row in rows[n:] if row[2] == "own label"]
+    assert sorted(own) == spans(own_labels_of(segments))
+    assert sorted(spans([row for row in rows[n:] if row[2] == "song"])) == songs_of(segments)
 
 
 @given(recordings())
@@ -216,7 +279,7 @@ def test_tracks_of_a_cue_sheet(segments: airsift.Segments) -> None:
 def test_cuetools_reads_a_cue_sheet() -> None:
     import cuetools
 
-    wave = airsift.Segments(EXAMPLE, name="talk.wav", duration_s=131.0, matches=EXAMPLE.matches[:1])
+    wave = airsift.Segments(PLAIN, name="talk.wav", duration_s=131.0, matches=PLAIN.matches[:1])
     album = cuetools.loads(FORMATS["cue"].to_bytes(wave).decode())
     assert [track.index01.frames for track in album.tracks] == [0, 938, 7519, 7575, 9751]
     assert [track.title for track in album.tracks][1] == "Star 'fall' -->"
@@ -262,6 +325,10 @@ def test_rows_and_documents(segments: airsift.Segments) -> None:
     assert readers.read_json(FORMATS["json"].to_bytes(segments)) == wanted
     assert readers.read_rows(FORMATS["jsonl"].to_bytes(segments)) == wanted
     assert readers.read_csv(FORMATS["csv"].to_bytes(segments)) == wanted
+    own = own_labels_of(segments)
+    assert sorted(readers.read_json(FORMATS["json"].to_bytes(segments), "labels")) == own
+    assert sorted(readers.read_rows(FORMATS["jsonl"].to_bytes(segments), "label")) == own
+    assert sorted(readers.read_csv(FORMATS["csv"].to_bytes(segments), "label")) == own
 
 
 @given(
@@ -276,13 +343,17 @@ def test_rows_and_documents(segments: airsift.Segments) -> None:
         ),
         max_size=6,
     ),
+    st.lists(st.tuples(st.floats(0, 50), st.floats(0, 50), TEXTS), max_size=3),
     st.floats(0.001, 40),
 )
 @pytest.mark.slow
 @LAW
-def test_rubbish_is_put_in_order(segments: list[airsift.Segment], duration_s: float) -> None:
+def test_rubbish_is_put_in_order(
+    segments: list[airsift.Segment], labels: list[readers.Row], duration_s: float
+) -> None:
     """Segments that overlap, end before they begin or lie outside, with labels of anything."""
     rubbish = airsift.Segments(segments, name="a.mp3", duration_s=duration_s)
+    rubbish = with_labels(rubbish, *labels)
     written = {
         name: each.to_bytes(rubbish)
         for name, each in FORMATS.items()
@@ -314,11 +385,12 @@ def test_a_textgrid_of_nothing_is_refused() -> None:
         FORMATS["textgrid"].write(airsift.Segments(name="empty.mp3"))
 
 
-def test_a_table_shows_segments_songs_and_shares() -> None:
+def test_a_table_shows_segments_labels_songs_and_shares() -> None:
     lines = str(FORMATS["table"].write(EXAMPLE)).splitlines()
     assert lines[0] == "talk.mp3, 02:11.0"
     assert lines[2].split() == ["00:00.0", "00:12.5", "speech", "0.98", "female"]
-    assert lines[4].endswith('> Abel & <b> - Star "fall" -->')
+    assert lines[3].split() == ["00:10.0", "00:20.5", "+", "applause", "0.90"]
+    assert lines[5].endswith('> Abel & <b> - Star "fall" -->')
     assert lines[-1] == "music 68 %, speech_over_music 22 %, speech 10 %"
     assert max(map(len, lines)) < 80
 
