@@ -226,9 +226,10 @@ class _Target:
             if format_ is None and has_chapters(output):
                 format_ = ChapterFormat.audio
             if format_ is None:
+                ends = [*_BY_SUFFIX, *([wanted[0].suffix] if has_chapters(wanted[0]) else [])]
                 raise ConfigError(
                     f"--output {output}: its name says no format; give --format, or end it in "
-                    f"{', '.join(_BY_SUFFIX)} or {wanted[0].suffix or '.mp3'}"
+                    f"{', '.join(ends[:-1])} or {ends[-1]}"
                 )
         elif output is not None:
             self._folder = output

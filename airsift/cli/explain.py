@@ -27,7 +27,9 @@ def explain(
     audio: Annotated[
         Path | None, typer.Argument(help="A file of any format; without it, only the network.")
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder to write.")] = Path("explanation"),
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write.")] = Path(
+        "explanation"
+    ),
     start: Annotated[float, typer.Option(min=0, help="Where the window begins, in seconds.")] = 0.0,
     layer: Annotated[
         list[str] | None, typer.Option(help="Only this layer; may be repeated.")

@@ -34,8 +34,10 @@ def plot(
     output: Annotated[
         list[Path] | None,
         typer.Option(
+            "--output",
+            "-o",
             help="Ends with .png, .svg or .html; may be repeated. Default: the name of the file, "
-            "with .png, in the current folder."
+            "with .png, in the current folder, which replaces no file.",
         ),
     ] = None,
     truth: Annotated[
@@ -84,13 +86,18 @@ def _outputs(file: str, output: Sequence[Path] | None) -> list[Path]:
     Raises
     ------
     ConfigError
-        One has another suffix or no folder, or there is no name to make one from.
+        One has another suffix or no folder, or there is no name to make one from, or a file of
+        the default name is there.
     """
     from airsift.errors import ConfigError
 
     if not output and (file == "-" or is_address(file)):
         raise ConfigError(f"{label_of(file)}: name the picture with --output, as --output it.png")
     outputs = list(output or [Path(f"{Path(file).stem}.png")])
+    if not output and outputs[0].exists():  # the picture of an episode has its name, too
+        raise ConfigError(
+            f"{outputs[0]}: exists already; --output {outputs[0]} replaces it, or name another"
+        )
     for path in outputs:
         if path.suffix.lower() not in KINDS:
             raise ConfigError(f"--output {path}: must end with {', '.join(KINDS)}")

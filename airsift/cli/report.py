@@ -98,7 +98,9 @@ def report(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="A file, or a folder for a name by the format. Default: standard output."
+            "--output",
+            "-o",
+            help="A file, or a folder for a name by the format. Default: standard output.",
         ),
     ] = None,
     silence_dbfs: Annotated[

@@ -71,8 +71,9 @@ class Batch:
 class _Failures:
     """Whether anything failed; each failure is a line on standard error."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_warnings: bool = True) -> None:
         self.count = 0
+        self._with_warnings = with_warnings
 
     def tell(self, problem: str, is_failure: bool = True) -> None:
         """Print a problem."""
@@ -81,7 +82,7 @@ class _Failures:
 
     def tell_of(self, result: Result) -> None:
         """Print what is wrong with a recording; it counts once."""
-        for warning in result.warnings:
+        for warning in result.warnings if self._with_warnings else ():
             complain(f"airsift: {warning}")
         if result.error is not None:
             report(result.error)
@@ -95,7 +96,9 @@ def to_standard_output(batch: Batch) -> bool:
     """
     if batch.format.name != "table":
         write_for_machines()
-    failures, is_first = _Failures(), True
+    # A table has its recording's warnings: a terminal shows both streams, and each once.
+    is_seen = batch.format.name == "table" and sys.stdout.isatty()
+    failures, is_first = _Failures(with_warnings=not is_seen), True
     on_event = _live(batch.format) if not batch.is_parallel else None
 
     def take(task: Task, result: Result) -> None:

@@ -65,8 +65,8 @@ def find_cluster(root: Path, cluster: str) -> Stored:
             if each.id == cluster:
                 return Stored(station, store, each)
     raise CatalogueError(
-        f"{cluster}: no station in {root} has a cluster of this id; `airsift repeats --station "
-        "NAME` prints the ids"
+        f"{cluster}: nothing that is stored in {root} has this id; `airsift repeats`, with "
+        "--series or --station, prints the ids"
     )
 
 

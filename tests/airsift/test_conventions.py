@@ -42,6 +42,17 @@ def test_every_command_has_the_options_of_every_command():
         assert {"-q", "--quiet", "-v", "--verbose", "--debug"} <= options, words
 
 
+def test_every_command_has_a_short_form_of_output():
+    for words, options in commands().items():
+        assert ("--output" in options) == ("-o" in options), words
+
+
+def test_a_wrong_choice_is_told_without_words_of_a_library():
+    done = airsift("segment", "--format", "doc", "a.mp3")
+    assert done.returncode == ExitCode.USAGE
+    assert "Invalid value for '--format': 'doc' is not one of" in done.stderr
+
+
 @pytest.mark.slow
 def test_every_command_explains_itself():
     for words in commands():

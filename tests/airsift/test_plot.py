@@ -173,6 +173,14 @@ def test_bad_input_is_one_line(arguments, message, tmp_path, monkeypatch) -> Non
     assert not list(tmp_path.glob("*.png"))
 
 
+def test_the_picture_of_an_episode_is_not_replaced(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("talk.png").write_bytes(b"mine")
+    done = airsift("plot", "talk.mp3")
+    assert (done.returncode, Path("talk.png").read_bytes()) == (1, b"mine")
+    assert "talk.png: exists already; --output talk.png replaces it" in done.stderr
+
+
 def test_a_file_that_is_too_short_is_one_line(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_wav(tmp_path / "it.wav", np.zeros(1600, np.float32))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -34,6 +35,15 @@ _SUFFIX_OF = {"mp3": ".mp3", "aac": ".m4a", "opus": ".opus", "flac": ".flac", "p
 _COPIED = ("mp3", "aac", "opus")
 _WITHOUT_LOSS = ("flac", "pcm", "alac", "wavpack", "ape", "tta", "als", "mlp", "truehd")
 _WAV_FORMATS = {"s32": "pcm_s24le", "s32p": "pcm_s24le", "flt": "pcm_f32le", "fltp": "pcm_f32le"}
+# The recording was read before, so these are errors of what is written.
+_OF_THE_DISK = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +178,8 @@ def cut(
                 encoding = Encoding(container, encoder, rate)
                 notes = encode_samples(source, partial, encoding, treatment, track, on_time)
         except av.error.FFmpegError as error:
+            if error.errno in _OF_THE_DISK:  # `replacing` says it
+                raise OSError(error.errno, error.strerror) from error
             raise DecodeError(
                 f"{source}: cannot be cut ({error.strerror or error}); try --exact, or convert it"
             ) from error

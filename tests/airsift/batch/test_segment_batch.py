@@ -133,6 +133,27 @@ def test_a_table_is_the_default_on_a_terminal(quick: list[str], shows: Path) -> 
     assert out.getvalue().count("speech 100 %") == 4
 
 
+def test_a_warning_is_seen_once_on_a_terminal(shows: Path) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    audio = (shows / "a.wav").read_bytes()
+    (shows / "a.wav").write_bytes(audio[: len(audio) // 2])
+    for out, lines in ((Terminal(), 0), (io.StringIO(), 1)):
+        with (
+            mock.patch.object(
+                sys, "argv", ["airsift", "segment", str(shows / "a.wav"), "--format", "table"]
+            ),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(io.StringIO()) as err,
+            pytest.raises(SystemExit),
+        ):
+            main()
+        assert out.getvalue().count("ends early at") == 1
+        assert err.getvalue().count("ends early at") == lines
+
+
 def test_results_that_cannot_stand_in_one_file_need_a_folder(shows: Path) -> None:
     done = airsift("segment", shows, "--format", "elan")
     assert done.returncode == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import signal
@@ -238,6 +239,17 @@ def test_nothing_is_overwritten_and_nothing_is_left_half(
         cut(source, parts(tmp_path, "p", f".{suffix}", SPANS), original, Treatment(),
             copied=suffix == "mp3", on_time=stop)  # fmt: skip
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_takes_nothing_is_no_fault_of_the_recording(
+    shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise av.error.PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("airsift.podcasts.cutting.cut.copy_packets", refuse)
+    with pytest.raises(ConfigError, match=r"out\.mp3 cannot be written \(Permission denied\)"):
+        made(shelf / "talk.mp3", joined(tmp_path / "out.mp3", SPANS))
 
 
 segments = st.lists(

@@ -180,6 +180,7 @@ def test_chapters_are_written_into_the_files(
         (["a.mp3", "b.mp3", "--format", "json"], "2 episodes need a file each"),
         (["x/a.mp3", "y/a.mp3", "--output", "out"], "would both be"),
         (["a.mp3", "--output", "b.odd"], "its name says no format"),
+        (["a.mkv", "--output", "b.mkv"], "end it in .txt, .json, .vtt, .psc or .xml"),
         (["a.wav", "--write"], "only mp3, m4a"),
         (["a.mp3", "--output", "a.mp3"], "give --write"),
         (["absent.mp3"], "absent.mp3: cannot be read (No such file or directory); check"),
