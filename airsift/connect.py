@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airsift.build import model_rate, parts_in_words
 from airsift.errors import ConfigError
+from airsift.networks import model_rate, parts_in_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

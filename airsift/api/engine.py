@@ -21,8 +21,9 @@ from threading import RLock
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from airsift.api.results import Match, Segment, Segments, result_of
-from airsift.build import build_model, build_pipeline, load_models, model_file, voice_file
+from airsift.build import build_pipeline
 from airsift.errors import AirsiftError, DecodeError
+from airsift.networks import build_model, load_models, model_file, voice_file
 from model.weights import sha256_of
 from stream.lines import to_json
 from stream.runner import Stop, run_in_steps
@@ -31,9 +32,9 @@ from stream.sinks.final import FinalEvents
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
-    from airsift.build import Models
     from airsift.config import Config
     from airsift.json_types import JsonObject
+    from airsift.networks import Models
     from stream.events import Event
     from stream.offline import ClipClassifier
     from stream.pipeline import Pipeline

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airsift import __version__
-from airsift.build import model_file, voice_file
 from airsift.errors import AirsiftError
 from airsift.formats import FORMATS
 from airsift.inputs import label_of, open_input
+from airsift.networks import model_file, voice_file
 from fingerprint.index.database import DATABASE
 from model.weights import sha256_of
 from stream.lines import to_json

@@ -59,8 +59,9 @@ def listen(
     settings = load_config(config, sets)
     names = sink or []
 
-    from airsift.build import build_pipeline, parts_in_words
+    from airsift.build import build_pipeline
     from airsift.connect import check_sinks, open_sink
+    from airsift.networks import parts_in_words
     from airsift.shutdown import shutdown_deadline
     from stream.runner import run_source, stop_on_signals
     from stream.sinks.console import ConsoleSink

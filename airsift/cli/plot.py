@@ -115,8 +115,9 @@ def _compute(file: str, settings: Config, track: str | None, stop: Stop) -> Time
         The file cannot be read, or is too short.
     """
     from airsift.api.engine import too_short
-    from airsift.build import build_pipeline, model_file
+    from airsift.build import build_pipeline
     from airsift.cli.progress import progress_bar
+    from airsift.networks import model_file
     from airsift.timeline.recorder import Recorder
     from model.weights import read_spec
     from stream.runner import run_source

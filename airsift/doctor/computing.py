@@ -27,7 +27,7 @@ _STATIONS, _FILE_S = 8, 10
 
 def backends(config: Config) -> Iterator[Finding]:
     """Compare what onnxruntime and torch make of the same audio, on the CPU."""
-    from airsift.build import model_file
+    from airsift.networks import model_file
     from model.backend import columns_of, open_backend
 
     installed = [name for name, package in _BACKENDS.items() if find_spec(package)]

@@ -150,7 +150,7 @@ def configuration(loaded: Loaded | AirsiftError, file: Path | None) -> Iterator[
 
 def networks(config: Config) -> Iterator[Finding]:
     """Tell the hashes of the networks, and whether airsift trusts them."""
-    from airsift.build import model_file, voice_file
+    from airsift.networks import model_file, voice_file
     from model.weights import check_source, check_trusted, onnx_file, read_manifest, sha256_of
 
     model = config.model

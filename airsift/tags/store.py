@@ -31,7 +31,7 @@ _VERSION = 1
 
 def settings_key(config: Config, seconds: float) -> str:
     """Return a hash of all that the content of a file depends on, besides the file."""
-    from airsift.build import model_file
+    from airsift.networks import model_file
 
     with model_file(config).open("rb") as file:
         model = hashlib.file_digest(file, "sha256").hexdigest()

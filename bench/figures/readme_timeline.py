@@ -18,7 +18,8 @@ mpl.use("agg")
 from matplotlib import pyplot as plt
 
 from airsift import config as configuration
-from airsift.build import build_model, build_pipeline
+from airsift.build import build_pipeline
+from airsift.networks import build_model
 from bench.report import Report, arguments
 from model.backend import columns_of
 from stream.audio import AudioChunk

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from airsift import config
-from airsift.build import build_backend, build_model, build_pipeline
+from airsift.build import build_pipeline
+from airsift.networks import build_backend, build_model
 from bench.memory import peak_mb
 from bench.profile import write
 from bench.report import Report, arguments

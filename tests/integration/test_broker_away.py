@@ -29,7 +29,7 @@ RATE = 16000
 # The command line with a pipeline that emits one event per chunk, so that no network is loaded.
 SIMPLE = """
 import sys
-from airsift import build
+from airsift import build, networks
 from airsift.cli.app import main
 from stream.events import Decision
 from tests.stream.doubles import PipelineDouble
@@ -40,7 +40,7 @@ class Simple(PipelineDouble):
         return [Decision(c.station, c.start, c.end, c.rate, None, 0.5, 0.5) for c in chunks]
 
 build.build_pipeline = lambda *args, **named: Simple()
-build.model_rate = lambda config: 16000
+networks.model_rate = lambda config: 16000
 sys.argv = ["airsift", *sys.argv[1:]]
 main()
 """

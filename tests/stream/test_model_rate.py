@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from airsift import config
-from airsift.build import build_identify, build_model, model_rate
+from airsift.build import build_identify
 from airsift.connect import open_source
 from airsift.errors import ConfigError, SpecMismatch
+from airsift.networks import build_model, model_rate
 from fingerprint.catalogue import Catalogue
 from model import classifier
 from model.spec import ModelSpec
