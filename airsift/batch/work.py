@@ -13,6 +13,7 @@ from airsift.build import model_file, voice_file
 from airsift.errors import AirsiftError
 from airsift.formats import FORMATS
 from airsift.inputs import label_of, open_input
+from fingerprint.index.database import DATABASE
 from model.weights import sha256_of
 from stream.lines import to_json
 from stream.runner import Stop
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 # What decides the events of a recording; the rest of the configuration is about other sources,
 # about services and about speed.
 _SECTIONS = {"model", "smoothing", "identify", "repeats"}
-_DATABASE = "catalogue.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ def _state_of(catalogue: str) -> str:
     if not catalogue:
         return ""
     states = []
-    for name in (_DATABASE, f"{_DATABASE}-wal"):
+    for name in (DATABASE, f"{DATABASE}-wal"):
         try:
             status = (Path(catalogue) / name).stat()
         except OSError:  # opening it says why
