@@ -50,7 +50,7 @@ _BY_SUFFIX = {
 
 def chapters(
     episodes: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(metavar="[EPISODES]", help="Audio files; else all episodes of --series."),
     ] = None,
     series: SeriesOption = None,
@@ -93,6 +93,7 @@ def chapters(
     With --series, what comes back in other episodes marks where a part begins, and tells adverts.
     `airsift catalogue name` gives it a name, which its chapters then have in every episode.
     """
+    from airsift.cli.inputs import local_path
     from airsift.errors import ConfigError
     from stream.lines import to_json
 
@@ -108,6 +109,8 @@ def chapters(
     if output is None and not write and format is ChapterFormat.audio:
         raise ConfigError("--format audio: name the copy with --output, or give --write instead")
 
+    files = [local_path(each) for each in episodes or []]
+
     from stream.runner import stop_on_signals
 
     def target_for(wanted: list[Path]) -> _Target:
@@ -115,9 +118,9 @@ def chapters(
 
     with stop_on_signals() as stop:
         if series is None:
-            failed = _each_alone(episodes or [], settings, target_for, store, stop)
+            failed = _each_alone(files, settings, target_for, store, stop)
         else:
-            failed = _in_series(series, episodes or [], settings, target_for, store, latest, stop)
+            failed = _in_series(series, files, settings, target_for, store, latest, stop)
     if stop.requested:
         raise typer.Exit(130)
     if failed:

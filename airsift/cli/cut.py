@@ -27,7 +27,7 @@ LABELS = ("speech", "music", "speech_over_music", "other")
 
 
 def cut(
-    file: Annotated[Path, typer.Argument(help="An audio or video file.")],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="An audio or video file.")],
     keep: Annotated[
         str,
         typer.Option(
@@ -88,7 +88,7 @@ def cut(
     from stream.runner import stop_on_signals
     from stream.sinks.format import clock
 
-    path = local_path(str(file))
+    path = local_path(file)
     original = original_of(path, track)
     treatment = Treatment(fade, loudness)
     suffix = original.suffix if output is None else output.suffix

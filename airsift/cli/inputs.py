@@ -55,11 +55,16 @@ def local_path(name: str) -> Path:
     Raises
     ------
     SourceError
-        It is an address.
+        It is an address, or standard input.
     """
     if is_address(name):
         raise SourceError(
-            f"{label_of(name)}: only `segment`, `classify`, `run` and `publish` read addresses; "
-            "download the file, and give its path"
+            f"{label_of(name)}: only `segment`, `classify`, `plot`, `run` and `publish` read "
+            "addresses, and --series those of feeds; download the file, and give its path"
+        )
+    if name == "-":
+        raise SourceError(
+            "-: standard input is read once, and here a file is read more often; write it to a "
+            "file, and give its path"
         )
     return Path(name)

@@ -44,7 +44,7 @@ StoreOption = Annotated[
 
 def repeats(
     paths: Annotated[
-        list[Path] | None,
+        list[str] | None,
         typer.Argument(metavar="[FILES]", help="Recordings, and folders of them."),
     ] = None,
     station: Annotated[
@@ -86,6 +86,10 @@ def repeats(
         return
     if day is not None:
         raise ConfigError(f"--day {day}: recordings have no days; leave it out")
+
+    from airsift.cli.inputs import local_path
+
+    files = [local_path(each) for each in paths or []]
     with ExitStack() as stack:
         if root is None:
             root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="airsift-")))
@@ -93,7 +97,7 @@ def repeats(
                 "airsift: nothing is stored, so clusters cannot be named later; --store FOLDER "
                 "stores them"
             )
-        failed = _search(paths or [], root, settings, as_json=as_json)
+        failed = _search(files, root, settings, as_json=as_json)
     if failed:
         raise typer.Exit(1)
 

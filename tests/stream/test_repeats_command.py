@@ -134,7 +134,7 @@ def test_an_unknown_cluster_is_refused(found: tuple[Path, str, str], tmp_path: P
         "catalogue", "name", "nope", "Soap", "--store", found[0], "--catalogue", tmp_path / "c"
     )
     assert done.returncode == 1
-    assert "no station in" in done.stderr
+    assert "has this id; `airsift repeats`" in done.stderr
 
 
 @pytest.mark.slow

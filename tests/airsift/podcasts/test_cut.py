@@ -316,6 +316,13 @@ def test_a_wrong_call_is_one_line(shelf: Path, arguments: list[str], says: str) 
     assert done.stderr.count("\n") == 1
 
 
+def test_an_address_is_told_how_to_be_cut() -> None:
+    for command in (("cut", "--keep", "music", "-o", "x.mp3"), ("repeats",)):
+        done = airsift(*command, "https://localhost/a.mp3")
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert "https://localhost/a.mp3: only `segment`" in done.stderr
+
+
 def test_rubbish_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "bad.mp3").write_bytes(b"no audio" * 99)
     for name in ("bad.mp3", "absent.mp3"):

@@ -183,6 +183,8 @@ def test_chapters_are_written_into_the_files(
         (["a.mkv", "--output", "b.mkv"], "end it in .txt, .json, .vtt, .psc or .xml"),
         (["a.wav", "--write"], "only mp3, m4a"),
         (["a.mp3", "--output", "a.mp3"], "give --write"),
+        (["http://localhost/a.mp3"], "download the file"),
+        (["-"], "standard input is read once"),
         (["absent.mp3"], "absent.mp3: cannot be read (No such file or directory); check"),
         (["--series", "absent"], "neither a folder nor an address"),
     ],
