@@ -31,18 +31,20 @@ EDGE, STAGE, MODEL, PRINT, TRAIN = "#2f6fde", "#c9741c", "#9a4fd0", "#1a7f5a", "
 # Stages in the order of `Pipeline`: x, y and what each returns.
 STAGES = {
     "align": (210, 400, "audio in order,\ngaps named"),
-    "clock": (303, 400, "time of day"),
-    "levels": (396, 400, "levels, if on"),
-    "mono": (489, 400, "one channel"),
-    "resample": (582, 400, "16 kHz"),
-    "columns": (675, 400, "columns, 20 ms"),
-    "classify": (215, 296, "decisions, 1 s"),
-    "voice": (327, 296, "female or male"),
-    "smooth": (439, 296, "segments"),
-    "identify": (551, 296, "matches"),
-    "repeats": (675, 296, "repeats, if on"),
+    "clock": (295, 400, "time of day"),
+    "levels": (380, 400, "levels, if on"),
+    "mono": (465, 400, "one channel"),
+    "resample": (550, 400, "16 kHz"),
+    "columns": (635, 400, "columns,\n20 ms"),
+    "classify": (720, 400, "decisions,\n1 s"),
+    "voice": (215, 296, "female or male"),
+    "smooth": (316, 296, "segments"),
+    "labels": (417, 296, "labels of your\nown, if on"),
+    "identify": (518, 296, "matches"),
+    "repeats": (619, 296, "repeats, if on"),
+    "alarms": (720, 296, "alarms, if on"),
 }
-BOX = (80, 34)
+BOX = (74, 34)
 
 
 def box(axes: Axes, at: tuple[float, float, float, float], title: str, colour: str) -> None:
@@ -100,30 +102,30 @@ def draw(axes: Axes) -> None:
     )
     note(axes, 104, 254, "both give the same items")
     # Stages.
-    frame(axes, (200, 236, 568, 282), "Pipeline: stages over one Session per station", STAGE)
+    frame(axes, (200, 236, 608, 282), "Pipeline: stages over one Session per station", STAGE)
     width, height = BOX
     for name, (x, y, result) in STAGES.items():
         box(axes, (x, y, width, height), name, STAGE)
         note(axes, x + width / 2, y - 12 - 6 * result.count("\n"), result)
     for row in (
-        ["align", "clock", "levels", "mono", "resample", "columns"],
-        ["classify", "voice", "smooth", "identify", "repeats"],
+        ["align", "clock", "levels", "mono", "resample", "columns", "classify"],
+        ["voice", "smooth", "labels", "identify", "repeats", "alarms"],
     ):
         for left, right in pairwise(row):
             (x1, y, _), (x2, *_) = STAGES[left], STAGES[right]
             arrow(axes, (x1 + width, y + height / 2), (x2, y + height / 2))
     first, second = 417, 313  # the middles of the two rows
-    arrow(axes, (755, first), (762, first), (762, 358), (206, 358), (206, second), (215, second))
-    note(axes, 709, second + 26, "events, dated")
-    note(axes, 484, 254, "one list of items: a stage replaces its own and passes on the others")
+    arrow(axes, (794, first), (801, first), (801, 354), (206, 354), (206, second), (215, second))
+    note(axes, 757, second + 27, "events, dated")
+    note(axes, 504, 250, "one list of items: a stage replaces its own and passes on the others")
     arrow(axes, (176, 442), (194, 442), (194, first), (210, first))
     arrow(axes, (176, 324), (194, 324), (194, first), (210, first))
     note(axes, 212, 470, "AudioChunk, Resumed, Lost, in order", "left")
     # Sinks.
-    frame(axes, (788, 236, 152, 282), "sinks", EDGE)
-    for y, name in ((438, "console"), (356, "jsonl"), (274, "kafka topics")):
-        box(axes, (800, y, 128, 46), name, EDGE)
-        arrow(axes, (755, second), (778, second), (778, y + 23), (800, y + 23))
+    frame(axes, (826, 236, 116, 282), "sinks", EDGE)
+    for y, name in ((442, "console"), (385, "jsonl"), (328, "kafka topics"), (271, "database")):
+        box(axes, (835, y, 98, 42), name, EDGE)
+        arrow(axes, (794, second), (817, second), (817, y + 21), (835, y + 21))
     # Libraries.
     frame(axes, (330, 128, 230, 76), "model (runtime)", MODEL)
     note(axes, 445, 153, "frontend: the CQT\nclassifier: a TorchScript file")
