@@ -43,7 +43,8 @@ def segment(
             "-o",
             metavar="FILE|FOLDER",
             help="A folder for a file of each recording, with the folders of the input; or the "
-            "file of a single one. What is done is passed over when the command is given again.",
+            "file, whose name has an ending, of a single one. What is done is passed over when the "
+            "command is given again.",
         ),
     ] = None,
     overwrite: Annotated[
@@ -154,14 +155,17 @@ def _is_one(files: list[str]) -> bool:
 
 
 def _is_folder(output: str, files: list[str]) -> bool:
-    """Return whether ``--output`` is a folder: it is one, ends with /, or is for several files."""
+    """Return whether ``--output`` is a folder.
+
+    It is one, ends with /, is for several files, or is new and has no ending.
+    """
     if not output:
         raise typer.BadParameter("is empty: name a folder or a file", param_hint="--output")
     target = Path(output)
     if target.is_dir() or output.endswith("/"):
         return True
     if _is_one(files):
-        return False
+        return not target.suffix and not target.exists()
     if target.exists():
         raise typer.BadParameter(
             f"{output} is a file, and there are several recordings: name a folder",

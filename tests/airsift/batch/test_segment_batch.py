@@ -133,6 +133,15 @@ def test_a_table_is_the_default_on_a_terminal(quick: list[str], shows: Path) -> 
     assert out.getvalue().count("speech 100 %") == 4
 
 
+def test_a_new_output_without_an_ending_is_a_folder(quick: list[str], shows: Path) -> None:
+    """As for several recordings, so that a loop over files gives what one command does."""
+    folder = shows.parent / "out"
+    for name in ("a.wav", "2026/b b.wav"):
+        done = airsift("segment", shows / name, "--output", folder, "--format", "csv")
+        assert done.returncode == 0, done.stderr
+    assert sorted(each.name for each in folder.glob("*.csv")) == ["a.csv", "b b.csv"]
+
+
 def test_a_warning_is_seen_once_on_a_terminal(shows: Path) -> None:
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
