@@ -1,13 +1,19 @@
-"""Options of the whole suite."""
+"""Options of the whole suite, and databases for tests of several folders."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from tests import quick
+
+if TYPE_CHECKING:
+    from stream.history.postgres_server import Postgres
+    from tests.stream.databases import Base
 
 # A test that is slow on a busy machine is not wrong; what hangs is ended by the tests themselves.
 settings.register_profile("airsift", deadline=None)
@@ -44,6 +50,29 @@ def no_file_of_the_user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Give a server of PostgreSQL; a test that stops it starts it again."""
+    from stream.history.postgres_server import postgres_programs, postgres_server
+
+    programs = postgres_programs()
+    if programs is None:
+        pytest.skip("PostgreSQL is not installed: make postgres")
+    with postgres_server(programs) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.process)])
+def base(request: pytest.FixtureRequest, tmp_path: Path) -> Base:
+    """Return a new database of each kind."""
+    from tests.stream.databases import Base
+
+    if request.param == "sqlite":
+        return Base(tmp_path / "history.db")
+    server: Postgres = request.getfixturevalue("postgres")
+    return Base(server.emptied())
 
 
 def pytest_configure() -> None:

@@ -16,12 +16,7 @@ import pytest
 
 from airsift.web.feed import Feed, follow_database, following
 from stream.events import Event, Gap, Match, Segment
-from stream.history.postgres_server import (
-    PASSWORD,
-    Postgres,
-    postgres_programs,
-    postgres_server,
-)
+from stream.history.postgres_server import PASSWORD, Postgres
 from stream.history.rows import row_of
 from stream.lines import to_json
 from tests.airsift.web.serve import Client, answers, served, until
@@ -62,23 +57,9 @@ EVENTS: list[Event] = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[Postgres]:
-    programs = postgres_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed: make postgres")
-    with postgres_server(programs) as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.process)])
-def base(request: pytest.FixtureRequest, tmp_path: Path) -> Base:
+@pytest.fixture
+def base(base: Base) -> Base:
     """Return a database of each kind, with events."""
-    if request.param == "sqlite":
-        base = Base(tmp_path / "history.db")
-    else:
-        server: Postgres = request.getfixturevalue("postgres")
-        base = Base(server.emptied())
     write(base, EVENTS)
     return base
 
