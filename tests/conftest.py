@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 settings.register_profile("airsift", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=25)
 settings.load_profile("airsift")
+
+# A shell's `&` has Ctrl-C ignored, which what the tests start would inherit: nothing could end it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _LONG_S = 1200  # instead of the limit in pyproject.toml
 _ON_KAFKA = {"apache_kafka", "apache_cluster", "need_kafka"}

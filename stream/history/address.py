@@ -7,6 +7,7 @@ it. What is shown of an address holds no password.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ _RULE = (
     "database.password_file or ~/.pgpass"
 )
 _SQLITE_WAIT_S = 10.0  # for the lock of another writer, before it counts as away
+_SWITCH_S = 0.02  # until a connection looks again whether another one has switched to the log
 _FILE = "file"  # of what a connection of SQLite remembers
 _DEAD_MS = 30_000  # without an answer, after which a connection to PostgreSQL is dead
 
@@ -138,11 +140,29 @@ def _prepare(path: Path, *, read_only: bool) -> Callable[[DBAPIConnection, _Pool
         entry.info[_FILE] = _file_of(path)
         if not read_only:
             # Readers and the writer do not wait for each other; what is committed is on the disk.
-            connection.execute("PRAGMA journal_mode=WAL")
+            _write_ahead(connection)
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA foreign_keys=ON")
 
     return prepare
+
+
+def _write_ahead(connection: DBAPIConnection) -> None:
+    """Switch a database to a write-ahead log, or wait for another connection that does.
+
+    SQLite's own wait for a lock does not count here: of two connections that switch a new file at
+    the same time, one fails at once.
+    """
+    deadline = time.monotonic() + _SQLITE_WAIT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            locked = error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not locked or time.monotonic() > deadline:
+                raise
+        time.sleep(_SWITCH_S)
 
 
 def _refuse_another(path: Path) -> Callable[[DBAPIConnection, _PoolEntry, object], None]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,8 @@ from stream.kafka.faust.watchdog import EXIT_CODE
 from stream.kafka.settings import KafkaSettings
 
 # A pipeline that ignores its input, in a worker that gets stuck at its second message.
+ROOT = Path(__file__).parents[2]
+
 STALLING = """
 import asyncio, sys, threading
 from stream.runner import Stop
@@ -98,6 +102,7 @@ def test_a_worker_starts_where_no_file_can_be_written(tmp_path, new_broker):
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
         cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},  # the double is of the tests
     )
     assert (result.returncode, result.stdout) == (3, "started\n"), result.stderr
     assert list(tmp_path.iterdir()) == []

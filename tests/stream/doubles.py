@@ -82,7 +82,8 @@ def snapshot(oldest: int, **more: Any) -> StoredSnapshot:
     fields = {
         "version": 1, "rate": 16_000, "hop": 320, "oldest": oldest, "align": oldest,
         "columns": None, "clock": None, "levels": None, "classify": None, "voice": None,
-        "smooth": None, "identify": None, "work": None, "repeats": None, "alarms": None, **more,
+        "smooth": None, "labels": None, "identify": None, "work": None, "repeats": None,
+        "alarms": None, **more,
     }  # fmt: skip
     return StoredSnapshot(to_json_bytes(fields), oldest)
 

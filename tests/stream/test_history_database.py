@@ -9,10 +9,11 @@ from alembic.runtime.migration import MigrationContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from airsift.errors import ConfigError
 from stream.events import Match, Segment
-from stream.history.address import open_engine
+from stream.history.address import address_of, open_engine
 from stream.history.migrate import migrate
 from stream.history.rows import latest, published, row_of
 from stream.history.schema import VERSIONS, metadata
@@ -168,6 +169,32 @@ def test_undated_events_are_kept_and_come_on_request(base):
         assert list(history.rows()) == []
         assert [published(row) for row in history.rows(undated=True)] == [undated.to_dict()]
         assert history.spans()[0].first_ms is None
+
+
+def test_writers_that_open_a_new_file_at_once_wait_for_each_other(tmp_path):
+    # One of several connections that switch a file to the log fails at once, without a wait.
+    errors = []
+
+    def open_it(address, together):
+        engine = open_engine(address, connect_timeout_s=5)
+        together.wait()
+        try:
+            with engine.begin() as connection:
+                connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS t (x)")
+        except OperationalError as error:
+            errors.append(error)
+        finally:
+            engine.dispose()
+
+    for number in range(12):
+        address = address_of(str(tmp_path / f"{number}.db"))
+        together = threading.Barrier(6)
+        threads = [threading.Thread(target=open_it, args=(address, together)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not errors
 
 
 @pytest.mark.slow
