@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -177,7 +178,9 @@ def test_a_member_that_carries_another_id_does_not_matter(settings):
     )
     assert isinstance(with_longer, KafkaConsumer)
     with_longer.subscribe([settings.topics.audio])
+    deadline = time.monotonic() + 60
     while not with_longer.assignment():
+        assert time.monotonic() < deadline
         with_longer.poll(timeout_ms=100)
     identity = Identity(of_id(settings, "one"))
     identity.close()

@@ -36,6 +36,10 @@ PRIVATE_NAMES = {
     "Fetcher.PartitionRecords._maybe_skip_record": "the same",
     "Fetcher.PartitionRecords._unpack_records": "the same",
     "KafkaConsumer._coordinator._join_task": "keeping an assignment that arrives between polls",
+    "KafkaConsumer._coordinator.join_group_async": "the same",
+    "KafkaConsumer._coordinator.need_rejoin": "the same",
+    "KafkaConsumer._coordinator.rejoining": "the same",
+    "KafkaConsumer._coordinator._subscription.partitions_auto_assigned": "the same",
     "KafkaProducer._metadata.request_update": "learning of added partitions at once",
     "KafkaProducer._sender.add_topic": "keeping a topic in the metadata requests",
     "KafkaProducer._sender.force_close": "ending the sender thread after a failed close",
@@ -191,9 +195,14 @@ def keep_late_assignments(consumer: KafkaConsumer) -> None:
 
     kafka-python discards it and joins again. Where the group takes as long to assign as the
     application waits between polls, the member never gets a partition.
+
+    Worse where the member joins again because its topics have other partitions than the ones it
+    assigned as the leader: once it has assigned the new ones, kafka-python sees no reason to join
+    any more, and a `poll` whose time ended meanwhile is the last that looked for the answer. The
+    member then has no partition for ever, without a message.
     """
     coordinator = consumer._coordinator
-    join = coordinator.join_group_async
+    join, must_join = coordinator.join_group_async, coordinator.need_rejoin
 
     async def join_group(timeout_ms: float | None = None) -> bool:
         task = coordinator._join_task
@@ -202,7 +211,12 @@ def keep_late_assignments(consumer: KafkaConsumer) -> None:
         joined: bool = await join(timeout_ms)
         return joined
 
+    def need_rejoin() -> bool:
+        assigned_by_the_group = coordinator._subscription.partitions_auto_assigned()
+        return bool(must_join() or (coordinator.rejoining and assigned_by_the_group))
+
     coordinator.join_group_async = join_group
+    coordinator.need_rejoin = need_rejoin
 
 
 def read_with(partitions: Partitions, consumer: KafkaConsumer) -> None:
