@@ -22,7 +22,6 @@ from mode.threads import WorkerThread
 
 from airsift.errors import BrokerError
 from stream.kafka.client.connect import other_rules, same_instance
-from stream.kafka.client.rights import refused, topics_of
 from stream.kafka.faust.app import bytes_topic, make_app
 from stream.kafka.faust.privates import (
     commit,
@@ -32,6 +31,7 @@ from stream.kafka.faust.privates import (
     is_read_to_end,
     join_error,
 )
+from stream.kafka.faust.refusals import as_broker_error
 from stream.kafka.faust.watchdog import end_process
 from stream.kafka.records.consumer_record import Received
 
@@ -379,21 +379,4 @@ def as_received(message: FaustMessage) -> Received:
         message.key,
         message.value,
         list(headers.items() if isinstance(headers, Mapping) else headers),
-    )
-
-
-def as_broker_error(settings: KafkaSettings, reason: BaseException) -> BrokerError:
-    """Return the one-line error for what has ended Faust."""
-    if isinstance(reason, BrokerError):
-        return reason
-    refusal: BaseException | None = reason
-    while refusal is not None and "AuthorizationFailed" not in type(refusal).__name__:
-        refusal = refusal.__cause__
-    if refusal is not None:
-        operation = "Read" if settings.topics.audio in topics_of(refusal) else "Write"
-        return refused(settings, refusal, operation)
-    text = " ".join(f"{type(reason).__name__}: {reason}".split())
-    return BrokerError(
-        f"Faust gave up on the Kafka broker at {settings.bootstrap_servers} "
-        f"({text[:200]}); start the worker again when the broker answers"
     )

@@ -34,9 +34,10 @@ from stream.kafka.client.state_topic import ensure_state_topic
 from stream.kafka.client.tail import waiting_messages
 from stream.kafka.client.topic_watch import TopicWatch
 from stream.kafka.codec.event_message import no_trace
-from stream.kafka.faust.consumer import FaustConsumer, as_broker_error, as_received
+from stream.kafka.faust.consumer import FaustConsumer, as_received
 from stream.kafka.faust.privates import last_reads, log_stray_error
 from stream.kafka.faust.producer import FaustProducer
+from stream.kafka.faust.refusals import as_broker_error
 from stream.kafka.faust.state_table import StateTable
 from stream.kafka.faust.watchdog import Watchdog
 from stream.kafka.health import Connectivity, MemberHealth, Readiness
