@@ -115,15 +115,20 @@ class Terminal:
     @property
     def lines(self) -> list[str]:
         """What is seen, with what has scrolled away, up to the last line that is not empty."""
+        found = [row.rstrip() for row in self.rows]
+        while found and not found[-1]:
+            found.pop()
+        return found
+
+    @property
+    def rows(self) -> list[str]:
+        """Every row in its whole width: a blank at the end of one may be part of a text."""
         columns = range(self.screen.columns)
         rows = [
             *self.screen.history.top,
             *(self.screen.buffer[row] for row in range(self.screen.lines)),
         ]
-        found = ["".join(row[column].data for column in columns).rstrip() for row in rows]
-        while found and not found[-1]:
-            found.pop()
-        return found
+        return ["".join(row[column].data for column in columns) for row in rows]
 
     @property
     def shown(self) -> list[str]:
